@@ -1,0 +1,81 @@
+/* Size classes, and the way of small blocks between a thread's lists and its slabs. */
+#pragma once
+
+#include "config.h"
+#include "superslab.h"
+
+#include <stdbool.h>
+
+struct tls;
+
+/* Bytes from one block to the next, and bytes a user may write, of each class. */
+extern const uint16_t g_class_stride[ALL_CLASSES];
+extern const uint16_t g_class_usable[ALL_CLASSES];
+/* Blocks a thread may cache, and blocks one refill brings. */
+extern const uint16_t g_class_cap[ALL_CLASSES];
+extern const uint8_t g_class_batch[ALL_CLASSES];
+/* Class of a request of n bytes, n <= TINY_MAX: entry n / 16. */
+extern const uint8_t g_tiny_class[TINY_MAX / 16 + 1];
+
+static inline unsigned class_stride(unsigned cls)
+{
+	return g_class_stride[cls];
+}
+
+static inline size_t class_usable(unsigned cls)
+{
+	return g_class_usable[cls];
+}
+
+/* C7 blocks lie on multiples of 1024 and have no room for a header. */
+static inline bool class_is_headerless(unsigned cls)
+{
+	return cls == TINY_CLASSES - 1;
+}
+
+/* No other small block begins on a multiple of 1024: such slots stay unused, one in 64 at most. */
+static inline bool class_skips(unsigned cls, const void *p)
+{
+	return cls < TINY_CLASSES - 1 && ((uintptr_t)p & 1023) == 0;
+}
+
+/* The header of a block in a user's hands. */
+static inline uint8_t class_header(unsigned cls)
+{
+	if (cls >= TINY_CLASSES)
+		return (uint8_t)(HDR_POOL | (cls - TINY_CLASSES));
+	return (uint8_t)(HDR_TINY | cls);
+}
+
+static inline bool class_has_header(unsigned cls)
+{
+#if HAKMEM_TINY_HEADER_CLASSIDX
+	return !class_is_headerless(cls);
+#else
+	return cls >= TINY_CLASSES;
+#endif
+}
+
+/* p: the block. */
+static inline void class_write_header(unsigned cls, void *p)
+{
+	if (class_has_header(cls))
+		((uint8_t *)p)[-1] = class_header(cls);
+}
+
+/* Fill an empty list of a thread from its slabs. False without memory. */
+bool tiny_refill(struct tls *t, unsigned cls);
+
+/* Give all but keep of a thread's cached blocks of a class back to their slabs. */
+void tiny_spill(struct tls *t, unsigned cls, unsigned keep);
+
+/* Put one block back into a slab of the thread's own, and let go of the slab when it is the last
+ * one out. */
+void tiny_return(struct tls *t, struct slab *s, void *p);
+
+/* malloc() of a class whose list is empty. Returns NULL without memory, errno untouched. */
+void *tiny_alloc_slow(unsigned cls);
+
+/* free() of what the front gate does not take: a full list, another thread's block, anything that
+ * is no small block. */
+void tiny_free_slow(void *p);
