@@ -1,5 +1,8 @@
 #include "hakmem_internal.h"
 
+#include "bg_remote.h"
+#include "bg_spill.h"
+#include "hotmag.h"
 #include "external.h"
 #include "large.h"
 #include "lock.h"
@@ -59,6 +62,7 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
 	after_fork(true);
+	bg_spill_forked();
 }
 
 /*
@@ -125,6 +129,9 @@ __attribute__((constructor)) static void start(void)
 	if (hak_env("HAKMEM_SEGV_REPORT", 0) > 0)
 		install_segv_report();
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	hotmag_init();
+	bg_spill_init();
+	bg_remote_init();
 }
 
 __attribute__((destructor)) static void stop(void)

@@ -231,6 +231,7 @@ static void thread_end(void *arg)
 	if (t->state != THREAD_ALIVE)
 		return;
 	t->state = THREAD_DEAD;
+	hotmag_flush(t);
 	for (cls = 0; cls < ALL_CLASSES; cls++) {
 		tiny_spill(t, cls, 0);
 		t->sll_cap[cls] = 0;
@@ -268,6 +269,7 @@ void thread_trim(void)
 	unsigned cls;
 
 	if (t) {
+		hotmag_flush(t);
 		for (cls = 0; cls < ALL_CLASSES; cls++)
 			tiny_spill(t, cls, 0);
 		heap_drain(t->heap);
@@ -314,6 +316,7 @@ static void give_up_lost_heaps(void)
 			continue;
 		memset(h->avail, 0, sizeof(h->avail));
 		memset(h->full, 0, sizeof(h->full));
+		memset(&h->hotmag, 0, sizeof(h->hotmag));
 		heap_give_up(h);
 	}
 }

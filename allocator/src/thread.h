@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config.h"
+#include "hotmag.h"
 #include "stats.h"
 #include "superslab.h"
 
@@ -53,6 +54,7 @@ struct heap {
 	struct heap *next;
 	struct heap *all_next;
 	size_t stat[STAT_COUNT];
+	struct hotmag hotmag;
 };
 
 /* The calling thread's lists, set up if need be. NULL: it is ending, or there is no memory. */

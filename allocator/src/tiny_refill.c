@@ -2,6 +2,7 @@
 #include "tiny.h"
 
 #include "shared_pool.h"
+#include "bg_spill.h"
 
 /* Slabs whose announcement went to a heap that was just given up are found by looking at a few full
  * ones. */
@@ -123,6 +124,8 @@ void tiny_spill(struct tls *t, unsigned cls, unsigned keep)
 	else
 		t->sll_head[cls] = NULL;
 	t->sll_count[cls] = keep;
+	if (bg_spill_takes(p))
+		return;
 	for (; p; p = next) {
 		next = block_next(p);
 		tiny_return(t, slab_of(p), p);

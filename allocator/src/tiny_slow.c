@@ -2,6 +2,7 @@
 
 #include "classify.h"
 #include "external.h"
+#include "hotmag.h"
 #include "large.h"
 #include "pool_tls.h"
 #include "shared_pool.h"
@@ -16,6 +17,9 @@ void *tiny_alloc_slow(unsigned cls)
 	if (!t)
 		return g_tls.state == THREAD_DEAD ? thread_orphan_alloc(cls) : NULL;
 	p = t->sll_head[cls];
+	if (!p && (p = hotmag_pop(t, cls)) != NULL) {
+		return p;
+	}
 	if (!p) {
 		if (!tiny_refill(t, cls))
 			return NULL;
@@ -54,6 +58,8 @@ static void free_small(void *p, struct slab *s)
 		return;
 	}
 	if (t->sll_count[cls] >= t->sll_cap[cls]) {
+		if (hotmag_push(t, cls, p))
+			return;
 		tiny_spill(t, cls, t->sll_cap[cls] / 2);
 	}
 	block_set_next(p, t->sll_head[cls]);
