@@ -49,10 +49,22 @@ static struct ptr_class classify_registered(const void *p)
 	return classified(PTR_TINY, p);
 }
 
+/*
+ * A header that says what the slab says too settles it without the registry. Any other byte, a
+ * block without a header among them, is left to the registry.
+ */
 struct ptr_class classify_ptr(const void *p)
 {
+	const struct slab *s;
+	uint8_t header;
 
 	if (!page_arena_owns(p))
 		return classified(PTR_OUTSIDE, p);
+	s = slab_of(p);
+	if (((uintptr_t)p & 1023) != 0 && has_byte_before(p) && s->state != SLAB_EMPTY) {
+		header = ((const uint8_t *)p)[-1];
+		if (class_has_header(s->cls) && header == class_header(s->cls))
+			return classified(s->cls < TINY_CLASSES ? PTR_TINY : PTR_POOL, p);
+	}
 	return classify_registered(p);
 }

@@ -11,7 +11,7 @@
 
 /* 1: a small block carries its class in a byte in front of it. 0: the slab tells. */
 #ifndef HAKMEM_TINY_HEADER_CLASSIDX
-#define HAKMEM_TINY_HEADER_CLASSIDX 0
+#define HAKMEM_TINY_HEADER_CLASSIDX 1
 #endif
 
 /* 1: debug builds also log single events. */

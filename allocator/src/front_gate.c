@@ -44,9 +44,57 @@ HAK_PUBLIC void *HAK(malloc)(size_t size)
 	return p;
 }
 
+#if HAKMEM_TINY_HEADER_CLASSIDX
+/*
+ * Where the header of p is to be found. A multiple of 1024 is a block without a header or no small
+ * block: the slab tells in its place. Only the address to read is chosen, without a branch: which
+ * class comes next is beyond any branch predictor.
+ */
+static inline const uint8_t *front_header(const void *p, const struct superslab *ss, unsigned i)
+{
+	const uint8_t *where = (const uint8_t *)p - 1;
+
+	if (((uintptr_t)p & 1023) == 0)
+		where = &ss->headerless[i];
+	return where;
+}
+#endif
+
 HAK_PUBLIC void HAK(free)(void *p)
 {
-	tiny_free_slow(p);
+	struct superslab *ss = superslab_of(p);
+	unsigned i = slab_index(p);
+	unsigned cls;
+	uint8_t header;
+
+	if (unlikely(!page_arena_owns(p))) {
+		tiny_free_slow(p);
+		return;
+	}
+	if (unlikely(atomic_load_explicit(&ss->owner[i], memory_order_relaxed) !=
+		     (uintptr_t)&g_tls)) {
+		tiny_free_slow(p);
+		return;
+	}
+	/*
+	 * The slab tells the class and the header has to agree. The slab's byte is in the cache
+	 * when the block's is not, and nothing but a branch waits for the block.
+	 */
+	header = ss->header[i];
+#if HAKMEM_TINY_HEADER_CLASSIDX
+	if (unlikely(*front_header(p, ss, i) != header)) {
+		tiny_free_slow(p);
+		return;
+	}
+#endif
+	cls = header & HDR_TINY_CLASS;
+	if (unlikely(g_tls_sll_count[cls] >= g_tls.sll_cap[cls])) {
+		tiny_free_slow(p);
+		return;
+	}
+	block_set_next(p, g_tls_sll_head[cls]);
+	g_tls_sll_head[cls] = p;
+	g_tls_sll_count[cls]++;
 }
 
 void *front_malloc(size_t size)
