@@ -100,6 +100,7 @@ void tiny_return(struct tls *t, struct slab *s, void *p)
 	 * it. */
 	if (s->used == 0 && (h->avail[s->cls].head != s || s->next)) {
 		heap_remove(h, s);
+		h->stat[STAT_RELEASE]++;
 		shared_pool_release(s);
 	}
 }
