@@ -33,6 +33,8 @@ extern __thread struct tls g_tls __attribute__((tls_model("initial-exec")));
 #define g_tls_sll_head (g_tls.sll_head)
 #define g_tls_sll_count (g_tls.sll_count)
 
+/* Doubly linked by prev and next of the slabs. New ones come to the head; the tail was filled
+ * longest ago. */
 struct slab_list {
 	struct slab *head;
 	struct slab *tail;
