@@ -27,7 +27,7 @@ static void drain(void)
 		next_list = *list_link(list);
 		for (p = list; p; p = next) {
 			next = block_next(p);
-			superslab_remote_free(slab_of(p), p);
+			superslab_remote_free(slab_of(p), block_base(slab_of(p)->cls, p));
 		}
 	}
 }

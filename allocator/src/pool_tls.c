@@ -45,7 +45,7 @@ void pool_free(void *p, struct slab *s)
 			tiny_return(t, s, p);
 			return;
 		}
-		superslab_remote_free(s, p);
+		superslab_remote_free(s, block_base(cls, p));
 		return;
 	}
 	if (unlikely(t->sll_count[cls] >= t->sll_cap[cls]))

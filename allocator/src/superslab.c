@@ -159,8 +159,9 @@ static void announce(struct slab *s)
 	heap_announce(h, s);
 }
 
-void superslab_remote_free(struct slab *s, void *p)
+void superslab_remote_free(struct slab *s, void *base)
 {
+	void *p = base_block(s->cls, base);
 	void *old = atomic_load_explicit(&s->remote, memory_order_relaxed);
 
 	do {

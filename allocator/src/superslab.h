@@ -142,8 +142,9 @@ static inline void slab_put(struct slab *s, void *p)
 /* Move the blocks other threads freed to the slab's own list. Owner only. Returns how many. */
 unsigned slab_collect(struct slab *s);
 
-/* Hand a block back to a slab that another thread owns, or nobody. */
-void superslab_remote_free(struct slab *s, void *p);
+/* Hand a block back to a slab that another thread owns, or nobody. base: its header if it has one.
+ */
+void superslab_remote_free(struct slab *s, void *base);
 
 /* Where the block begins that p points into, or NULL where p is in none. */
 void *slab_block_start(struct slab *s, const void *p);

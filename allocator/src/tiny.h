@@ -63,6 +63,17 @@ static inline void class_write_header(unsigned cls, void *p)
 		((uint8_t *)p)[-1] = class_header(cls);
 }
 
+/* A block's base is where its header is, or the block itself where it has none. */
+static inline void *block_base(unsigned cls, void *p)
+{
+	return (uint8_t *)p - class_has_header(cls);
+}
+
+static inline void *base_block(unsigned cls, void *base)
+{
+	return (uint8_t *)base + class_has_header(cls);
+}
+
 /* Fill an empty list of a thread from its slabs. False without memory. */
 bool tiny_refill(struct tls *t, unsigned cls);
 

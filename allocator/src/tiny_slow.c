@@ -45,7 +45,7 @@ static void free_remote(void *p, struct slab *s)
 	}
 	if (g_tls.heap)
 		g_tls.heap->stat[STAT_REMOTE_FREE]++;
-	superslab_remote_free(s, p);
+	superslab_remote_free(s, block_base(s->cls, p));
 }
 
 static void free_small(void *p, struct slab *s)
