@@ -12,6 +12,7 @@ _Static_assert(REGISTRY_SLOTS >= 2 * (ARENA_MAX_SIZE >> SUPERSLAB_SHIFT),
 
 static _Atomic(struct superslab *) g_registry[REGISTRY_SLOTS];
 static struct hak_lock g_registry_lock = HAK_LOCK_INIT("registry");
+static size_t g_registry_count;
 
 /*
  * Fibonacci hashing (Knuth, TAOCP 6.4) of the number counted from the arena's base, so that where
@@ -35,6 +36,7 @@ void registry_add(struct superslab *ss)
 		i = (i + 1) % REGISTRY_SLOTS;
 	if (!known) {
 		atomic_store_explicit(&g_registry[i], ss, memory_order_release);
+		g_registry_count++;
 	}
 	hak_unlock(&g_registry_lock);
 }
@@ -55,6 +57,16 @@ struct superslab *registry_lookup(const void *p)
 	if (ss->magic != SUPERSLAB_MAGIC)
 		hak_fatal("metadata of superslab %p is overwritten", (void *)ss);
 	return atomic_load_explicit(&ss->kind, memory_order_acquire) == SUPERSLAB_FREE ? NULL : ss;
+}
+
+size_t registry_count(void)
+{
+	size_t n;
+
+	hak_lock(&g_registry_lock);
+	n = g_registry_count;
+	hak_unlock(&g_registry_lock);
+	return n;
 }
 
 void registry_fork_lock(void)

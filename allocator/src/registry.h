@@ -13,5 +13,8 @@ void registry_add(struct superslab *ss);
 /* The superslab an address lies in, or NULL. Any address may be asked for. */
 struct superslab *registry_lookup(const void *p);
 
+/* Superslabs ever added. */
+size_t registry_count(void);
+
 void registry_fork_lock(void);
 void registry_fork_unlock(bool child);

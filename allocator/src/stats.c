@@ -3,6 +3,7 @@
 #include "hakmem_internal.h"
 #include "large.h"
 #include "page_arena.h"
+#include "registry.h"
 #include "shared_pool.h"
 #include "thread.h"
 #include "util.h"
@@ -48,5 +49,6 @@ void stats_print(void)
 	large_totals(&blocks, &bytes);
 	hak_log("large blocks: %zu of %zu bytes", blocks, bytes);
 	page_arena_print();
+	hak_log("registry: %zu superslabs known", registry_count());
 	shared_pool_print();
 }
