@@ -16,5 +16,8 @@ __attribute__((format(printf, 1, 2), cold)) void hak_log(const char *format, ...
 /* The same line, then abort(). For what must not go on. */
 __attribute__((format(printf, 1, 2), cold, noreturn)) void hak_fatal(const char *format, ...);
 
-/* The number in an environment variable, or the default where it is unset or no number. */
+/*
+ * The number in an environment variable, or the default where it is unset or no number: digits with
+ * an optional sign, no spaces and no suffixes, since a typo shall not mean something else.
+ */
 long hak_env(const char *name, long otherwise);
