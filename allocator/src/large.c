@@ -112,7 +112,7 @@ static bool table_add(struct mapping m)
 	return true;
 }
 
-/* A mapping that is big enough and at most a quarter too big. The lock is held. */
+/* The smallest mapping that is big enough and at most a quarter too big. The lock is held. */
 static bool cache_take(size_t bytes, struct mapping *m)
 {
 	struct mapping *best = NULL;
@@ -121,8 +121,8 @@ static bool cache_take(size_t bytes, struct mapping *m)
 	for (i = 0; i < CACHE_ENTRIES; i++) {
 		if (g_cache[i].bytes < bytes || g_cache[i].bytes > bytes + bytes / 4)
 			continue;
-		best = &g_cache[i];
-		break;
+		if (!best || g_cache[i].bytes < best->bytes)
+			best = &g_cache[i];
 	}
 	if (!best)
 		return false;
