@@ -28,6 +28,8 @@ static size_t g_table_used;
 static size_t g_table_bytes;
 static struct mapping g_cache[CACHE_ENTRIES];
 static size_t g_cache_bytes;
+static size_t g_cache_hits;
+static size_t g_cache_misses;
 
 static size_t slot_of(uintptr_t user, size_t size)
 {
@@ -110,7 +112,7 @@ static bool table_add(struct mapping m)
 	return true;
 }
 
-/* A mapping that is big enough and at most a quarter too big. The lock is held. */
+/* The smallest mapping that is big enough and at most a quarter too big. The lock is held. */
 static bool cache_take(size_t bytes, struct mapping *m)
 {
 	struct mapping *best = NULL;
@@ -119,8 +121,8 @@ static bool cache_take(size_t bytes, struct mapping *m)
 	for (i = 0; i < CACHE_ENTRIES; i++) {
 		if (g_cache[i].bytes < bytes || g_cache[i].bytes > bytes + bytes / 4)
 			continue;
-		best = &g_cache[i];
-		break;
+		if (!best || g_cache[i].bytes < best->bytes)
+			best = &g_cache[i];
 	}
 	if (!best)
 		return false;
@@ -197,6 +199,10 @@ void *large_alloc(size_t size, size_t align, bool *zero)
 	m.user = (uintptr_t)m.start;
 	hak_lock(&g_large_lock);
 	known = table_add(m);
+	if (cached)
+		g_cache_hits++;
+	else
+		g_cache_misses++;
 	hak_unlock(&g_large_lock);
 	if (!known) {
 		munmap(m.start, m.bytes);
@@ -301,6 +307,14 @@ void large_totals(size_t *blocks, size_t *bytes)
 	hak_lock(&g_large_lock);
 	*blocks = g_table_used;
 	*bytes = g_table_bytes;
+	hak_unlock(&g_large_lock);
+}
+
+void large_cache_totals(size_t *hits, size_t *misses)
+{
+	hak_lock(&g_large_lock);
+	*hits = g_cache_hits;
+	*misses = g_cache_misses;
 	hak_unlock(&g_large_lock);
 }
 

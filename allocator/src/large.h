@@ -28,5 +28,8 @@ size_t large_trim(void);
 
 void large_totals(size_t *blocks, size_t *bytes);
 
+/* Blocks taken from the cache, and blocks that had to be mapped. */
+void large_cache_totals(size_t *hits, size_t *misses);
+
 void large_fork_lock(void);
 void large_fork_unlock(bool child);

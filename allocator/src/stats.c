@@ -43,9 +43,12 @@ struct mallinfo2 stats_mallinfo2(void)
 void stats_print(void)
 {
 	size_t i, blocks, bytes;
+	size_t hits, misses;
 
 	for (i = 0; i < STAT_COUNT; i++)
 		hak_log("%s: %zu", g_stat_names[i], stats_sum((enum stat)i));
+	large_cache_totals(&hits, &misses);
+	hak_log("large blocks: %zu from the cache, %zu mapped", hits, misses);
 	large_totals(&blocks, &bytes);
 	hak_log("large blocks: %zu of %zu bytes", blocks, bytes);
 	page_arena_print();
