@@ -130,6 +130,12 @@ unsigned slab_carve(struct slab *s, unsigned n, void **head);
 /* Take up to n of the blocks that came back. */
 unsigned slab_take(struct slab *s, unsigned n, void **head);
 
+/* Nothing to take and nothing to carve. */
+static inline bool slab_exhausted(const struct slab *s)
+{
+	return s->nfree == 0 && s->carved == s->capacity;
+}
+
 /* Put one block back. Owner only. */
 static inline void slab_put(struct slab *s, void *p)
 {

@@ -139,7 +139,7 @@ static void list_push(struct slab_list *l, struct slab *s)
 
 void heap_add(struct heap *h, struct slab *s)
 {
-	bool has = s->nfree > 0 || s->carved < s->capacity;
+	bool has = !slab_exhausted(s);
 
 	s->full = !has;
 	list_push(has ? &h->avail[s->cls] : &h->full[s->cls], s);

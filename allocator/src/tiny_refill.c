@@ -15,11 +15,6 @@ static void sll_set(struct tls *t, unsigned cls, void *head, unsigned n)
 	t->sll_count[cls] = n;
 }
 
-static bool slab_exhausted(const struct slab *s)
-{
-	return s->nfree == 0 && s->carved == s->capacity;
-}
-
 /* Blocks from one slab, those that came back first. */
 static unsigned refill_from(struct slab *s, unsigned want, void **head)
 {
