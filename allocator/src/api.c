@@ -8,6 +8,7 @@
 #include "stats.h"
 #include "thread.h"
 #include "tiny.h"
+#include "tiny_guard.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -39,6 +40,7 @@ static size_t usable(void *p, struct ptr_class *c)
 	switch (c->kind) {
 	case PTR_TINY:
 	case PTR_POOL:
+		tiny_guard_free(p, c->slab);
 		return class_usable(c->slab->cls);
 	case PTR_SHIM: {
 		struct ptr_class whole;

@@ -51,6 +51,9 @@
  * - 0xA0 | class: a small block;
  * - 0xC0 | class: a middle block;
  * - 0x98: an aligned block inside another one.
+ *
+ * The top bit is clear while a small or middle block is free, so that one compare tells a double
+ * free.
  */
 #define HDR_TINY 0xA0u
 #define HDR_TINY_MASK 0xF8u
@@ -59,3 +62,4 @@
 #define HDR_POOL_MASK 0xE0u
 #define HDR_POOL_CLASS 0x1Fu
 #define HDR_SHIM 0x98u
+#define HDR_LIVE 0x80u

@@ -1,5 +1,8 @@
 #include "external.h"
 
+#include "large.h"
+#include "util.h"
+
 #include <stdint.h>
 #include <unistd.h>
 
@@ -23,10 +26,16 @@ static bool in_libc_heap(const void *p)
 
 void external_free(void *p)
 {
+	void *start;
+
 	if (in_libc_heap(p) && __libc_free) {
 		__libc_free(p);
 		return;
 	}
+	start = large_around(p);
+	if (start)
+		hak_fatal("interior pointer: %p, the large block begins at %p", p, start);
+	hak_fatal("wild free: %p, no block of any class", p);
 }
 
 size_t external_usable(void *p)

@@ -6,6 +6,8 @@
 #include "pool_tls.h"
 #include "thread.h"
 #include "tiny.h"
+#include "tiny_guard.h"
+#include "tls_sll_box.h"
 
 #include <errno.h>
 
@@ -41,6 +43,11 @@ HAK_PUBLIC void *HAK(malloc)(size_t size)
 		return malloc_slow(size);
 	g_tls_sll_head[cls] = block_next(p);
 	g_tls_sll_count[cls]--;
+#if !HAKMEM_BUILD_RELEASE
+	class_write_header(cls, p);
+#elif HAKMEM_TINY_HEADER_CLASSIDX
+	*header_place(cls, p) = (uint8_t)(HDR_TINY | cls);
+#endif
 	return p;
 }
 
@@ -92,9 +99,13 @@ HAK_PUBLIC void HAK(free)(void *p)
 		tiny_free_slow(p);
 		return;
 	}
-	block_set_next(p, g_tls_sll_head[cls]);
-	g_tls_sll_head[cls] = p;
-	g_tls_sll_count[cls]++;
+#if !HAKMEM_BUILD_RELEASE
+	tiny_guard_check(p, slab_of(p));
+#endif
+	if (unlikely(!tls_sll_push(cls, block_base(cls, p), g_tls.sll_cap[cls]))) {
+		tiny_free_slow(p);
+		return;
+	}
 }
 
 void *front_malloc(size_t size)

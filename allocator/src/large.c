@@ -249,6 +249,20 @@ size_t large_usable(const void *p)
 	return bytes;
 }
 
+void *large_around(const void *p)
+{
+	void *start = NULL;
+	size_t i;
+
+	hak_lock(&g_large_lock);
+	for (i = 0; i < g_table_size && !start; i++) {
+		if (g_table[i].user != 0 && (uintptr_t)p - g_table[i].user < g_table[i].bytes)
+			start = g_table[i].start;
+	}
+	hak_unlock(&g_large_lock);
+	return start;
+}
+
 void *large_resize(void *p, size_t size)
 {
 	size_t bytes = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);

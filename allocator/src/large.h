@@ -19,6 +19,9 @@ bool large_free(void *p);
 /* Usable bytes, 0 if it is no large block. */
 size_t large_usable(const void *p);
 
+/* Where the large block begins that p points into, or NULL. Slow: it looks at all of them. */
+void *large_around(const void *p);
+
 /* Grow or shrink where the kernel can, moving pages instead of bytes. NULL: not a large block, or
  * no memory. */
 void *large_resize(void *p, size_t size);

@@ -3,6 +3,7 @@
 #include "shared_pool.h"
 #include "thread.h"
 #include "tiny.h"
+#include "tiny_guard.h"
 
 /*
  * Four classes to each doubling above 1024: the class is the exponent and the two bits below the
@@ -31,6 +32,7 @@ void *pool_alloc(size_t size)
 	}
 	t->sll_head[cls] = block_next(p);
 	t->sll_count[cls]--;
+	class_write_header(cls, p);
 	return p;
 }
 
@@ -40,6 +42,8 @@ void pool_free(void *p, struct slab *s)
 	unsigned cls = s->cls;
 	struct heap *h = atomic_load_explicit(&s->heap, memory_order_relaxed);
 
+	tiny_guard_free(p, s);
+	block_mark_free(cls, p);
 	if (unlikely(!h || h != t->heap)) {
 		if (!h && (t = thread_get()) != NULL && shared_pool_adopt_slab(t->heap, s)) {
 			tiny_return(t, s, p);

@@ -258,6 +258,7 @@ void *thread_orphan_alloc(unsigned cls)
 		p = g_orphan.sll_head[cls];
 		g_orphan.sll_head[cls] = block_next(p);
 		g_orphan.sll_count[cls]--;
+		class_write_header(cls, p);
 	}
 	hak_unlock(&g_orphan_lock);
 	return p;

@@ -56,11 +56,31 @@ static inline bool class_has_header(unsigned cls)
 #endif
 }
 
+#if !HAKMEM_BUILD_RELEASE
+/*
+ * What a free block without a header bears in its second word in a debug build: no block in a
+ * user's hands can, since it is cleared when the block is handed out, and depends on the address.
+ */
+static inline uint64_t *block_free_mark(void *p)
+{
+	return (uint64_t *)p + 1;
+}
+
+static inline uint64_t block_free_magic(const void *p)
+{
+	return (uintptr_t)p ^ 0xF4EEB10C5ECE0FF1u;
+}
+#endif
+
 /* p: the block. */
 static inline void class_write_header(unsigned cls, void *p)
 {
 	if (class_has_header(cls))
 		((uint8_t *)p)[-1] = class_header(cls);
+#if !HAKMEM_BUILD_RELEASE
+	else
+		*block_free_mark(p) = 0;
+#endif
 }
 
 /* A block's base is where its header is, or the block itself where it has none. */
@@ -72,6 +92,27 @@ static inline void *block_base(unsigned cls, void *p)
 static inline void *base_block(unsigned cls, void *base)
 {
 	return (uint8_t *)base + class_has_header(cls);
+}
+
+/*
+ * Where a small block's header is written. One without a header takes the byte at its beginning,
+ * which is nobody's while the block changes hands: which class comes next is beyond any branch
+ * predictor, so every block has its store.
+ */
+static inline uint8_t *header_place(unsigned cls, void *p)
+{
+	return (uint8_t *)p - (cls < TINY_CLASSES - 1);
+}
+
+/* Mark a block as free, which also restores a header that was overwritten. */
+static inline void block_mark_free(unsigned cls, void *p)
+{
+	if (class_has_header(cls))
+		((uint8_t *)p)[-1] = (uint8_t)(class_header(cls) & ~HDR_LIVE);
+#if !HAKMEM_BUILD_RELEASE
+	else
+		*block_free_mark(p) = block_free_magic(p);
+#endif
 }
 
 /* Fill an empty list of a thread from its slabs. False without memory. */

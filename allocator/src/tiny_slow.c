@@ -7,6 +7,8 @@
 #include "pool_tls.h"
 #include "shared_pool.h"
 #include "thread.h"
+#include "tiny_guard.h"
+#include "tls_sll_box.h"
 #include "util.h"
 
 void *tiny_alloc_slow(unsigned cls)
@@ -18,6 +20,7 @@ void *tiny_alloc_slow(unsigned cls)
 		return g_tls.state == THREAD_DEAD ? thread_orphan_alloc(cls) : NULL;
 	p = t->sll_head[cls];
 	if (!p && (p = hotmag_pop(t, cls)) != NULL) {
+		class_write_header(cls, p);
 		return p;
 	}
 	if (!p) {
@@ -27,6 +30,7 @@ void *tiny_alloc_slow(unsigned cls)
 	}
 	t->sll_head[cls] = block_next(p);
 	t->sll_count[cls]--;
+	class_write_header(cls, p);
 	return p;
 }
 
@@ -36,6 +40,7 @@ static void free_remote(void *p, struct slab *s)
 {
 	struct tls *t;
 
+	block_mark_free(s->cls, p);
 	if (!atomic_load(&s->heap)) {
 		t = thread_get();
 		if (t && shared_pool_adopt_slab(t->heap, s)) {
@@ -53,18 +58,19 @@ static void free_small(void *p, struct slab *s)
 	struct tls *t = &g_tls;
 	unsigned cls = s->cls;
 
+	tiny_guard_free(p, s);
 	if (!t->heap || atomic_load_explicit(&s->heap, memory_order_relaxed) != t->heap) {
 		free_remote(p, s);
 		return;
 	}
 	if (t->sll_count[cls] >= t->sll_cap[cls]) {
+		block_mark_free(cls, p);
 		if (hotmag_push(t, cls, p))
 			return;
 		tiny_spill(t, cls, t->sll_cap[cls] / 2);
 	}
-	block_set_next(p, t->sll_head[cls]);
-	t->sll_head[cls] = p;
-	t->sll_count[cls]++;
+	if (!tls_sll_push(cls, block_base(cls, p), t->sll_cap[cls]))
+		tiny_return(t, s, p);
 }
 
 void tiny_free_slow(void *p)
@@ -89,6 +95,6 @@ void tiny_free_slow(void *p)
 			external_free(p);
 		break;
 	case PTR_WILD:
-		break;
+		hak_fatal("wild free: %p, no block of any class", p);
 	}
 }
