@@ -8,7 +8,8 @@
  * ones. */
 #define FULL_SLABS_LOOKED_AT 4
 
-/* A list of n blocks becomes a thread's list, which is empty. */
+/* A list of n blocks becomes a thread's list, which is empty. Their headers are what they were when
+ * they were freed. */
 static void sll_set(struct tls *t, unsigned cls, void *head, unsigned n)
 {
 	t->sll_head[cls] = head;
