@@ -332,6 +332,11 @@ void large_cache_totals(size_t *hits, size_t *misses)
 	hak_unlock(&g_large_lock);
 }
 
+const struct hak_lock *large_lock(void)
+{
+	return &g_large_lock;
+}
+
 void large_fork_lock(void)
 {
 	hak_lock(&g_large_lock);

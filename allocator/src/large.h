@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct hak_lock;
+
 /*
  * align: a power of two. *zero, if asked for: the bytes are known to be zero.
  * NULL with errno ENOMEM.
@@ -33,6 +35,9 @@ void large_totals(size_t *blocks, size_t *bytes);
 
 /* Blocks taken from the cache, and blocks that had to be mapped. */
 void large_cache_totals(size_t *hits, size_t *misses);
+
+/* For statistics. */
+const struct hak_lock *large_lock(void);
 
 void large_fork_lock(void);
 void large_fork_unlock(bool child);

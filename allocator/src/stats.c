@@ -2,6 +2,7 @@
 
 #include "hakmem_internal.h"
 #include "large.h"
+#include "lock.h"
 #include "page_arena.h"
 #include "registry.h"
 #include "shared_pool.h"
@@ -53,5 +54,9 @@ void stats_print(void)
 	hak_log("large blocks: %zu of %zu bytes", blocks, bytes);
 	page_arena_print();
 	hak_log("registry: %zu superslabs known", registry_count());
+	hak_log("lock of %s: taken %zu times, waited for %zu times", large_lock()->name,
+		large_lock()->taken, large_lock()->waited);
+	hak_log("lock of %s: taken %zu times, waited for %zu times", thread_lock()->name,
+		thread_lock()->taken, thread_lock()->waited);
 	shared_pool_print();
 }

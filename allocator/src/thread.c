@@ -288,6 +288,11 @@ void thread_init(void)
 	g_thread_key_valid = pthread_key_create(&g_thread_key, thread_end) == 0;
 }
 
+const struct hak_lock *thread_lock(void)
+{
+	return &g_heap_lock;
+}
+
 struct heap *thread_heaps(void)
 {
 	struct heap *h;

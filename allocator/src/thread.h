@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+struct hak_lock;
+
 enum thread_state {
 	THREAD_NEW,
 	THREAD_ALIVE,
@@ -87,6 +89,9 @@ void thread_init(void);
 
 void thread_fork_lock(void);
 void thread_fork_unlock(bool child);
+
+/* For statistics: the lock of the list of heaps. */
+const struct hak_lock *thread_lock(void);
 
 /* For statistics: every heap there ever was. */
 struct heap *thread_heaps(void);
