@@ -10,9 +10,12 @@
 #include "util.h"
 
 static const char *const g_stat_names[STAT_COUNT] = {
-	[STAT_REFILL] = "refills",	   [STAT_SPILL] = "spills",
-	[STAT_COLLECT] = "collects",	   [STAT_REMOTE_FREE] = "remote frees",
-	[STAT_ADOPT] = "adopted slabs",	   [STAT_FRESH_SLAB] = "fresh slabs",
+	[STAT_REFILL] = "refills",
+	[STAT_SPILL] = "spills",
+	[STAT_REMOTE_COLLECT] = "remote collects",
+	[STAT_REMOTE_FREE] = "remote frees",
+	[STAT_ADOPT] = "adopted slabs",
+	[STAT_FRESH_SLAB] = "fresh slabs",
 	[STAT_RELEASE] = "released slabs",
 };
 
