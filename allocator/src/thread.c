@@ -184,7 +184,7 @@ static bool drain_one(struct heap *h, struct slab *s)
 	}
 	if (slab_collect(s) == 0)
 		return false;
-	h->stat[STAT_COLLECT]++;
+	h->stat[STAT_REMOTE_COLLECT]++;
 	heap_remove(h, s);
 	if (s->used == 0 && (h->avail[s->cls].head || h->tls->state == THREAD_DEAD))
 		shared_pool_release(s);
