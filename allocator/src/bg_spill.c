@@ -26,7 +26,7 @@ static void drain(void)
 	for (; list; list = next_list) {
 		next_list = *list_link(list);
 		for (p = list; p; p = next) {
-			next = block_next(p);
+			PTR_NEXT_READ(p, next);
 			superslab_remote_free(slab_of(p), block_base(slab_of(p)->cls, p));
 		}
 	}

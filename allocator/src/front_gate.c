@@ -41,7 +41,7 @@ HAK_PUBLIC void *HAK(malloc)(size_t size)
 	p = g_tls_sll_head[cls];
 	if (unlikely(!p))
 		return malloc_slow(size);
-	g_tls_sll_head[cls] = block_next(p);
+	PTR_NEXT_READ(p, g_tls_sll_head[cls]);
 	g_tls_sll_count[cls]--;
 #if !HAKMEM_BUILD_RELEASE
 	class_write_header(cls, p);

@@ -30,7 +30,7 @@ void *pool_alloc(size_t size)
 			return NULL;
 		p = t->sll_head[cls];
 	}
-	t->sll_head[cls] = block_next(p);
+	PTR_NEXT_READ(p, t->sll_head[cls]);
 	t->sll_count[cls]--;
 	class_write_header(cls, p);
 	return p;
@@ -54,7 +54,7 @@ void pool_free(void *p, struct slab *s)
 	}
 	if (unlikely(t->sll_count[cls] >= t->sll_cap[cls]))
 		tiny_spill(t, cls, t->sll_cap[cls] / 2);
-	block_set_next(p, t->sll_head[cls]);
+	PTR_NEXT_WRITE(p, t->sll_head[cls]);
 	t->sll_head[cls] = p;
 	t->sll_count[cls]++;
 }

@@ -95,14 +95,14 @@ unsigned slab_carve(struct slab *s, unsigned n, void **head)
 			continue;
 		class_write_header(s->cls, p);
 		if (last)
-			block_set_next(last, p);
+			PTR_NEXT_WRITE(last, p);
 		else
 			*head = p;
 		last = p;
 		got++;
 	}
 	if (last)
-		block_set_next(last, NULL);
+		PTR_NEXT_WRITE(last, NULL);
 	s->used += got;
 	/* Whoever classifies a pointer reads it. */
 	__atomic_store_n(&s->carved, carved, __ATOMIC_RELAXED);
@@ -121,9 +121,9 @@ unsigned slab_take(struct slab *s, unsigned n, void **head)
 	} else {
 		last = s->free;
 		for (i = 1; i < n; i++)
-			last = block_next(last);
-		s->free = block_next(last);
-		block_set_next(last, NULL);
+			PTR_NEXT_READ(last, last);
+		PTR_NEXT_READ(last, s->free);
+		PTR_NEXT_WRITE(last, NULL);
 	}
 	s->nfree -= n;
 	s->used += n;
@@ -138,7 +138,7 @@ unsigned slab_collect(struct slab *s)
 	if (!atomic_load_explicit(&s->remote, memory_order_relaxed))
 		return 0;
 	for (p = atomic_exchange(&s->remote, NULL); p; p = next) {
-		next = block_next(p);
+		PTR_NEXT_READ(p, next);
 		slab_put(s, p);
 		n++;
 	}
@@ -165,7 +165,7 @@ void superslab_remote_free(struct slab *s, void *base)
 	void *old = atomic_load_explicit(&s->remote, memory_order_relaxed);
 
 	do {
-		block_set_next(p, old);
+		PTR_NEXT_WRITE(p, old);
 	} while (!atomic_compare_exchange_weak(&s->remote, &old, p));
 	announce(s);
 }

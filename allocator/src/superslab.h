@@ -16,7 +16,7 @@
 
 #include "config.h"
 #include "page_arena.h"
-#include "block.h"
+#include "ptr_trace.h"
 
 struct heap;
 
@@ -139,7 +139,7 @@ static inline bool slab_exhausted(const struct slab *s)
 /* Put one block back. Owner only. */
 static inline void slab_put(struct slab *s, void *p)
 {
-	block_set_next(p, s->free);
+	PTR_NEXT_WRITE(p, s->free);
 	s->free = p;
 	s->nfree++;
 	s->used--;

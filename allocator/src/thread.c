@@ -256,7 +256,7 @@ void *thread_orphan_alloc(unsigned cls)
 	if ((g_orphan.heap || tls_open(&g_orphan)) &&
 	    (g_orphan.sll_head[cls] || tiny_refill(&g_orphan, cls))) {
 		p = g_orphan.sll_head[cls];
-		g_orphan.sll_head[cls] = block_next(p);
+		PTR_NEXT_READ(p, g_orphan.sll_head[cls]);
 		g_orphan.sll_count[cls]--;
 		class_write_header(cls, p);
 	}

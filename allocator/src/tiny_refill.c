@@ -114,17 +114,17 @@ void tiny_spill(struct tls *t, unsigned cls, unsigned keep)
 	/* The front of the list was freed last and is in the processor's caches: the rest goes. */
 	for (i = 0; i < keep; i++) {
 		last = p;
-		p = block_next(last);
+		PTR_NEXT_READ(last, p);
 	}
 	if (last)
-		block_set_next(last, NULL);
+		PTR_NEXT_WRITE(last, NULL);
 	else
 		t->sll_head[cls] = NULL;
 	t->sll_count[cls] = keep;
 	if (bg_spill_takes(p))
 		return;
 	for (; p; p = next) {
-		next = block_next(p);
+		PTR_NEXT_READ(p, next);
 		tiny_return(t, slab_of(p), p);
 	}
 }

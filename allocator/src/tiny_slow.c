@@ -28,7 +28,7 @@ void *tiny_alloc_slow(unsigned cls)
 			return NULL;
 		p = t->sll_head[cls];
 	}
-	t->sll_head[cls] = block_next(p);
+	PTR_NEXT_READ(p, t->sll_head[cls]);
 	t->sll_count[cls]--;
 	class_write_header(cls, p);
 	return p;

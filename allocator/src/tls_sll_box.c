@@ -66,7 +66,7 @@ static void scan_for_double_free(unsigned cls, const void *p)
 		if (node == p)
 			hak_fatal("double free: %p, class C%u, node %u of the free list", p, cls,
 				  i);
-		next = block_next(node);
+		PTR_NEXT_READ(node, next);
 		node = next;
 	}
 }
@@ -122,7 +122,7 @@ bool tls_sll_push(unsigned cls, void *base, uint32_t capacity)
 	scan_for_double_free(cls, p);
 #endif
 
-	block_set_next(p, g_tls_sll_head[cls]);
+	PTR_NEXT_WRITE(p, g_tls_sll_head[cls]);
 	g_tls_sll_head[cls] = p;
 	g_tls_sll_count[cls]++;
 	return true;
