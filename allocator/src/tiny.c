@@ -16,6 +16,8 @@ const uint16_t g_class_usable[ALL_CLASSES] = {
 	15, 31, 47, 79, 143, 271, 527, 1024, POOL_USABLES,
 };
 
+_Static_assert(sizeof(g_class_stride) == sizeof(g_class_usable), "both know every class");
+
 const uint16_t g_class_cap[ALL_CLASSES] = {
 	256, 256, 256, 256, 256, 192, 128, 128, 32, 32, 32, 32, 16, 16,
 	16,  16,  8,   8,   8,	 8,   4,   4,	4,  4,	2,  2,	2,  2,
@@ -30,3 +32,5 @@ const uint8_t g_tiny_class[TINY_MAX / 16 + 1] = {
 	6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
 	7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
 };
+
+_Static_assert(TINY_MAX % 16 == 0, "the last entry is that of the biggest small request");
