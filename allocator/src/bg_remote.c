@@ -16,6 +16,7 @@ static void *helper(void *arg)
 	};
 
 	(void)arg;
+	pthread_setname_np(pthread_self(), "hakmem-remote");
 	for (;;) {
 		nanosleep(&pause, NULL);
 		shared_pool_sweep();

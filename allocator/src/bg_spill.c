@@ -40,6 +40,7 @@ static void *helper(void *arg)
 	};
 
 	(void)arg;
+	pthread_setname_np(pthread_self(), "hakmem-spill");
 	for (;;) {
 		drain();
 		nanosleep(&pause, NULL);
