@@ -67,6 +67,15 @@ static inline const uint8_t *front_header(const void *p, const struct superslab 
 }
 #endif
 
+/*
+ * What a free has to know about its block:
+ *
+ *  - is it ours? The arena's range tells;
+ *  - is it this thread's? The slab's owner tells;
+ *  - of which class is it? The header tells.
+ *
+ * Whatever these leave open is asked of the registry, which costs 50 to 100 cycles a look-up.
+ */
 HAK_PUBLIC void HAK(free)(void *p)
 {
 	struct superslab *ss = superslab_of(p);
