@@ -11,6 +11,8 @@
  */
 static unsigned pool_class(size_t size)
 {
+	_Static_assert(POOL_CLASSES == 4 * 5,
+		       "four classes to each of the doublings from 1024 to 32768");
 	unsigned top = 63 - (unsigned)__builtin_clzl(size - 1);
 
 	return TINY_CLASSES + (top - 10) * 4 + (unsigned)((size - 1) >> (top - 2) & 3);
