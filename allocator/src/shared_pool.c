@@ -6,7 +6,7 @@
 #include "util.h"
 
 /* Empty slabs whose pages stay for the next user; more than that go back to the system. */
-#define KEEP_DIRTY_SLABS 64
+#define KEEP_DIRTY_SLABS 16
 
 #define KINDS 2
 
