@@ -37,7 +37,7 @@
 /* Small classes C0-C7. Usable bytes: 15 31 47 79 143 271 527 1024. */
 #define TINY_CLASSES 8
 #define TINY_MAX 1024
-#define TINY_C7_STRIDE 1024
+#define TINY_C7_STRIDE 1040
 
 /* Middle classes P0-P19: four to each doubling, 1280 to 32768 bytes. They follow the small ones. */
 #define POOL_CLASSES 20

@@ -46,26 +46,10 @@ HAK_PUBLIC void *HAK(malloc)(size_t size)
 #if !HAKMEM_BUILD_RELEASE
 	class_write_header(cls, p);
 #elif HAKMEM_TINY_HEADER_CLASSIDX
-	*header_place(cls, p) = (uint8_t)(HDR_TINY | cls);
+	((uint8_t *)p)[-1] = (uint8_t)(HDR_TINY | cls);
 #endif
 	return p;
 }
-
-#if HAKMEM_TINY_HEADER_CLASSIDX
-/*
- * Where the header of p is to be found. A multiple of 1024 is a block without a header or no small
- * block: the slab tells in its place. Only the address to read is chosen, without a branch: which
- * class comes next is beyond any branch predictor.
- */
-static inline const uint8_t *front_header(const void *p, const struct superslab *ss, unsigned i)
-{
-	const uint8_t *where = (const uint8_t *)p - 1;
-
-	if (((uintptr_t)p & 1023) == 0)
-		where = &ss->headerless[i];
-	return where;
-}
-#endif
 
 /*
  * What a free has to know about its block:
@@ -98,7 +82,7 @@ HAK_PUBLIC void HAK(free)(void *p)
 	 */
 	header = ss->header[i];
 #if HAKMEM_TINY_HEADER_CLASSIDX
-	if (unlikely(*front_header(p, ss, i) != header)) {
+	if (unlikely(((const uint8_t *)p)[-1] != header)) {
 		tiny_free_slow(p);
 		return;
 	}

@@ -67,8 +67,6 @@ void slab_init(struct slab *s, unsigned cls)
 	s->full = 0;
 	s->dirty = 1;
 	ss->header[slab_own_index(s)] = class_header(cls);
-	ss->headerless[slab_own_index(s)] = class_is_headerless(cls) ? (uint8_t)(HDR_TINY | cls)
-								     : 0;
 }
 
 void slab_set_owner(struct slab *s, enum slab_state state, uintptr_t owner, struct heap *heap)

@@ -71,8 +71,6 @@ struct superslab {
 	struct superslab *prev;
 	/* The struct tls of the thread that owns a small slab; 0 is nobody. */
 	_Atomic(uintptr_t) owner[SLABS_PER_SUPERSLAB];
-	/* The header that blocks of a slab would carry if they had one: 0 where they do. */
-	uint8_t headerless[SLABS_PER_SUPERSLAB];
 	/* The header of each live block of a small slab. */
 	uint8_t header[SLABS_PER_SUPERSLAB];
 	struct slab slabs[SLABS_PER_SUPERSLAB];

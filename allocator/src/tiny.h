@@ -27,16 +27,18 @@ static inline size_t class_usable(unsigned cls)
 	return g_class_usable[cls];
 }
 
-/* C7 blocks lie on multiples of 1024 and have no room for a header. */
+/* No class is: a header byte lies in front of every block. */
 static inline bool class_is_headerless(unsigned cls)
 {
-	return cls == TINY_CLASSES - 1;
+	(void)cls;
+	return false;
 }
 
-/* No other small block begins on a multiple of 1024: such slots stay unused, one in 64 at most. */
 static inline bool class_skips(unsigned cls, const void *p)
 {
-	return cls < TINY_CLASSES - 1 && ((uintptr_t)p & 1023) == 0;
+	(void)cls;
+	(void)p;
+	return false;
 }
 
 /* The header of a block in a user's hands. */
@@ -92,16 +94,6 @@ static inline void *block_base(unsigned cls, void *p)
 static inline void *base_block(unsigned cls, void *base)
 {
 	return (uint8_t *)base + class_has_header(cls);
-}
-
-/*
- * Where a small block's header is written. One without a header takes the byte at its beginning,
- * which is nobody's while the block changes hands: which class comes next is beyond any branch
- * predictor, so every block has its store.
- */
-static inline uint8_t *header_place(unsigned cls, void *p)
-{
-	return (uint8_t *)p - (cls < TINY_CLASSES - 1);
 }
 
 /* Mark a block as free, which also restores a header that was overwritten. */

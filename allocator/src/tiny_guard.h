@@ -20,7 +20,5 @@ static inline void tiny_guard_free(void *p, struct slab *s)
 #else
 	if (class_has_header(s->cls) && unlikely(((uint8_t *)p)[-1] != class_header(s->cls)))
 		tiny_guard_report(p, s);
-	if (class_is_headerless(s->cls) && unlikely(((uintptr_t)p & 1023) != 0))
-		tiny_guard_report(p, s);
 #endif
 }

@@ -107,13 +107,7 @@ bool tls_sll_push(unsigned cls, void *base, uint32_t capacity)
 	check_alignment(cls, base, p);
 #endif
 
-#if HAKMEM_BUILD_RELEASE && HAKMEM_TINY_HEADER_CLASSIDX
-	/* A block without a header gives its first byte, which the push overwrites: no branch on
-	 * the class. */
-	*(uint8_t *)base = (uint8_t)((HDR_TINY | cls) & ~HDR_LIVE);
-#else
 	block_mark_free(cls, p);
-#endif
 
 #if !HAKMEM_BUILD_RELEASE
 	log_push(cls, base, ((const uint8_t *)p)[-1]);
