@@ -40,6 +40,7 @@ struct mallinfo2 stats_mallinfo2(void)
 	m.hblkhd = bytes;
 	m.fordblks = shared_pool_empty_bytes();
 	m.uordblks = m.arena > m.fordblks ? m.arena - m.fordblks : 0;
+	/* What malloc_trim() could give back; caches of other threads are out of its reach. */
 	m.keepcost = m.fordblks;
 	return m;
 }
