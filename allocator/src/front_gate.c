@@ -8,8 +8,12 @@
 #include "tiny.h"
 #include "tiny_guard.h"
 #include "tls_sll_box.h"
+#include "util.h"
 
 #include <errno.h>
+#if !HAKMEM_BUILD_RELEASE
+#include <sys/mman.h>
+#endif
 
 void *HAK(malloc)(size_t size);
 void HAK(free)(void *p);
@@ -51,15 +55,23 @@ HAK_PUBLIC void *HAK(malloc)(size_t size)
 	return p;
 }
 
-/*
- * What a free has to know about its block:
- *
- *  - is it ours? The arena's range tells;
- *  - is it this thread's? The slab's owner tells;
- *  - of which class is it? The header tells.
- *
- * Whatever these leave open is asked of the registry, which costs 50 to 100 cycles a look-up.
- */
+/* Frees that passed the gate, of all threads. */
+static _Atomic(uint64_t) g_free_fast_count;
+
+#if !HAKMEM_BUILD_RELEASE
+/* The header's page must be mapped before it is read. */
+static void check_mapped(void *p)
+{
+	void *page = (void *)(((uintptr_t)p - 1) & ~(PAGE_SIZE - 1));
+	unsigned char resident;
+	int keep = errno;
+
+	if (mincore(page, 1, &resident) != 0)
+		hak_fatal("wild free: %p, its page is not mapped", p);
+	errno = keep;
+}
+#endif
+
 HAK_PUBLIC void HAK(free)(void *p)
 {
 	struct superslab *ss = superslab_of(p);
@@ -71,6 +83,18 @@ HAK_PUBLIC void HAK(free)(void *p)
 		tiny_free_slow(p);
 		return;
 	}
+#if !HAKMEM_BUILD_RELEASE
+	check_mapped(p);
+#if HAKMEM_DEBUG_VERBOSE
+	if (g_hak_verbose > 1)
+		hak_log("free %p superslab %p slab %u", p, (void *)ss, i);
+#endif
+#endif
+	if (unlikely(((uintptr_t)p & (SUPERSLAB_SIZE - 1)) < SUPERSLAB_META)) {
+		tiny_free_slow(p);
+		return;
+	}
+	atomic_fetch_add_explicit(&g_free_fast_count, 1, memory_order_relaxed);
 	if (unlikely(atomic_load_explicit(&ss->owner[i], memory_order_relaxed) !=
 		     (uintptr_t)&g_tls)) {
 		tiny_free_slow(p);
