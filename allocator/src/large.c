@@ -286,7 +286,8 @@ void *large_resize(void *p, size_t size)
 	/* The entry goes first: once moved, its old address may be mapped by another thread at any
 	 * moment. */
 	table_remove(found);
-	moved = mremap(m.start, m.bytes, bytes, MREMAP_MAYMOVE);
+	/* A block that shrinks stays where it is. */
+	moved = mremap(m.start, m.bytes, bytes, bytes < m.bytes ? 0 : MREMAP_MAYMOVE);
 	if (moved != MAP_FAILED) {
 		m.start = moved;
 		m.user = (uintptr_t)moved;
