@@ -8,12 +8,8 @@
 #include "tiny.h"
 #include "tiny_guard.h"
 #include "tls_sll_box.h"
-#include "util.h"
 
 #include <errno.h>
-#if !HAKMEM_BUILD_RELEASE
-#include <sys/mman.h>
-#endif
 
 void *HAK(malloc)(size_t size);
 void HAK(free)(void *p);
@@ -55,23 +51,6 @@ HAK_PUBLIC void *HAK(malloc)(size_t size)
 	return p;
 }
 
-/* Frees that passed the gate, of all threads. */
-static _Atomic(uint64_t) g_free_fast_count;
-
-#if !HAKMEM_BUILD_RELEASE
-/* The header's page must be mapped before it is read. */
-static void check_mapped(void *p)
-{
-	void *page = (void *)(((uintptr_t)p - 1) & ~(PAGE_SIZE - 1));
-	unsigned char resident;
-	int keep = errno;
-
-	if (mincore(page, 1, &resident) != 0)
-		hak_fatal("wild free: %p, its page is not mapped", p);
-	errno = keep;
-}
-#endif
-
 HAK_PUBLIC void HAK(free)(void *p)
 {
 	struct superslab *ss = superslab_of(p);
@@ -83,18 +62,6 @@ HAK_PUBLIC void HAK(free)(void *p)
 		tiny_free_slow(p);
 		return;
 	}
-#if !HAKMEM_BUILD_RELEASE
-	check_mapped(p);
-#if HAKMEM_DEBUG_VERBOSE
-	if (g_hak_verbose > 1)
-		hak_log("free %p superslab %p slab %u", p, (void *)ss, i);
-#endif
-#endif
-	if (unlikely(((uintptr_t)p & (SUPERSLAB_SIZE - 1)) < SUPERSLAB_META)) {
-		tiny_free_slow(p);
-		return;
-	}
-	atomic_fetch_add_explicit(&g_free_fast_count, 1, memory_order_relaxed);
 	if (unlikely(atomic_load_explicit(&ss->owner[i], memory_order_relaxed) !=
 		     (uintptr_t)&g_tls)) {
 		tiny_free_slow(p);
@@ -119,10 +86,17 @@ HAK_PUBLIC void HAK(free)(void *p)
 #if !HAKMEM_BUILD_RELEASE
 	tiny_guard_check(p, slab_of(p));
 #endif
-	if (unlikely(!tls_sll_push(cls, block_base(cls, p), g_tls.sll_cap[cls]))) {
+#if HAKMEM_BUILD_RELEASE
+#if HAKMEM_TINY_HEADER_CLASSIDX
+	((uint8_t *)p)[-1] = (uint8_t)(header & ~HDR_LIVE);
+#endif
+	PTR_NEXT_WRITE(p, g_tls_sll_head[cls]);
+	g_tls_sll_head[cls] = p;
+	g_tls_sll_count[cls]++;
+#else
+	if (!tls_sll_push(cls, block_base(cls, p), g_tls.sll_cap[cls]))
 		tiny_free_slow(p);
-		return;
-	}
+#endif
 }
 
 void *front_malloc(size_t size)
