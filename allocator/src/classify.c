@@ -31,21 +31,40 @@ static struct ptr_class classified(enum ptr_kind kind, const void *p)
 	return c;
 }
 
-/* The registry knows; the header only tells whether the block is inside another one. */
-struct ptr_class classify_ptr(const void *p)
+/* What metadata says of an address in the arena. */
+static struct ptr_class classify_registered(const void *p)
 {
 	struct superslab *ss = registry_lookup(p);
 	struct slab *s;
 
 	if (!ss)
-		return classified(page_arena_owns(p) ? PTR_WILD : PTR_OUTSIDE, p);
+		return classified(PTR_WILD, p);
 	s = slab_of(p);
 	if (s->state == SLAB_EMPTY || ((uintptr_t)p & (SUPERSLAB_SIZE - 1)) < SUPERSLAB_META)
 		return classified(PTR_WILD, p);
 	if (is_shim(s, p))
 		return classified(PTR_SHIM, p);
-	return classified(atomic_load_explicit(&ss->kind, memory_order_relaxed) == SUPERSLAB_TINY
-				  ? PTR_TINY
-				  : PTR_POOL,
-			  p);
+	if (atomic_load_explicit(&ss->kind, memory_order_relaxed) == SUPERSLAB_POOL)
+		return classified(PTR_POOL, p);
+	return classified(PTR_TINY, p);
+}
+
+/*
+ * A header that says what the slab says too settles it without the registry. Any other byte, a
+ * block without a header among them, is left to the registry.
+ */
+struct ptr_class classify_ptr(const void *p)
+{
+	const struct slab *s;
+	uint8_t header;
+
+	if (!page_arena_owns(p))
+		return classified(PTR_OUTSIDE, p);
+	s = slab_of(p);
+	if (has_byte_before(p) && s->state != SLAB_EMPTY) {
+		header = ((const uint8_t *)p)[-1];
+		if (class_has_header(s->cls) && header == class_header(s->cls))
+			return classified(s->cls < TINY_CLASSES ? PTR_TINY : PTR_POOL, p);
+	}
+	return classify_registered(p);
 }
