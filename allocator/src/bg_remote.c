@@ -6,13 +6,12 @@
 #include <pthread.h>
 #include <time.h>
 
-static long g_bg_remote_pause_ms;
+#define BG_REMOTE_PAUSE_MS 50
 
 static void *helper(void *arg)
 {
 	const struct timespec pause = {
-		.tv_sec = g_bg_remote_pause_ms / 1000,
-		.tv_nsec = g_bg_remote_pause_ms % 1000 * 1000000,
+		.tv_nsec = BG_REMOTE_PAUSE_MS * 1000000L,
 	};
 
 	(void)arg;
@@ -30,9 +29,6 @@ void bg_remote_init(void)
 
 	if (hak_env("HAKMEM_BG_REMOTE", 0) <= 0)
 		return;
-	g_bg_remote_pause_ms = hak_env("HAKMEM_BG_REMOTE_PAUSE_MS", 50);
-	if (g_bg_remote_pause_ms < 1)
-		g_bg_remote_pause_ms = 1;
 	if (pthread_create(&id, NULL, helper, NULL) == 0)
 		pthread_detach(id);
 }

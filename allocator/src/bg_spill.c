@@ -11,7 +11,7 @@
 static _Atomic(bool) g_bg_spill_on;
 /* Lists of blocks, each linked to the next list by the second word of its first block. */
 static _Atomic(void *) g_bg_spill_lists;
-static long g_bg_spill_pause_us;
+#define BG_SPILL_PAUSE_US 1000
 
 static void **list_link(void *list)
 {
@@ -35,8 +35,7 @@ static void drain(void)
 static void *helper(void *arg)
 {
 	const struct timespec pause = {
-		.tv_sec = g_bg_spill_pause_us / 1000000,
-		.tv_nsec = g_bg_spill_pause_us % 1000000 * 1000,
+		.tv_nsec = BG_SPILL_PAUSE_US * 1000,
 	};
 
 	(void)arg;
@@ -54,9 +53,6 @@ void bg_spill_init(void)
 
 	if (hak_env("HAKMEM_BG_SPILL", 0) <= 0)
 		return;
-	g_bg_spill_pause_us = hak_env("HAKMEM_BG_SPILL_PAUSE_US", 1000);
-	if (g_bg_spill_pause_us < 1)
-		g_bg_spill_pause_us = 1;
 	if (pthread_create(&id, NULL, helper, NULL) != 0)
 		return;
 	pthread_detach(id);

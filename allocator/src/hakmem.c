@@ -93,11 +93,15 @@ void hakmem_init(void)
 static void segv_report(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
+#if !HAKMEM_BUILD_RELEASE
 	hak_log("SIGSEGV at address %p in process %d", info->si_addr, (int)getpid());
 	hak_log("the address is %s the arena (%p, %zu bytes used)",
 		page_arena_owns(info->si_addr) ? "in" : "outside", (void *)g_arena.base,
 		atomic_load(&g_arena.used));
 	hak_log("superslabs in use: %zu bytes", page_arena_in_use());
+#else
+	hak_log("SIGSEGV at address %p", info->si_addr);
+#endif
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
@@ -109,8 +113,7 @@ static void install_segv_report(void)
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_sigaction = segv_report;
 	sa.sa_flags = SA_SIGINFO | SA_RESETHAND;
-	if (sigaction(SIGSEGV, &sa, NULL) != 0 && g_hak_verbose)
-		hak_log("start-up: no SIGSEGV handler");
+	sigaction(SIGSEGV, &sa, NULL);
 }
 
 /* What needs the environment or the C library set up waits until here; blocks were handed out long
@@ -119,12 +122,14 @@ __attribute__((constructor)) static void start(void)
 {
 	g_hak_verbose = (int)hak_env("HAKMEM_VERBOSE", 0);
 	hakmem_init();
+#if !HAKMEM_BUILD_RELEASE
 	if (g_hak_verbose) {
 		hak_log("start-up: process %d", (int)getpid());
 		hak_log("start-up: %s build", HAKMEM_BUILD_RELEASE ? "release" : "debug");
 		hak_log("start-up: header %s", HAKMEM_TINY_HEADER_CLASSIDX ? "on" : "off");
 		hak_log("start-up: arena at %p", (void *)g_arena.base);
 	}
+#endif
 	g_print_stats = hak_env("HAKMEM_STATS", 0) > 0;
 	if (hak_env("HAKMEM_SEGV_REPORT", 0) > 0)
 		install_segv_report();

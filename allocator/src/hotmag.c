@@ -4,22 +4,20 @@
 #include "tiny.h"
 #include "util.h"
 
-static unsigned g_hotmag_cap;
-static unsigned g_hotmag_classes;
+/* C2 to C4: what most programs free and allocate again at once. */
+#define HOTMAG_CLASSES 0x1Cu
+#define HOTMAG_CAP 32
+
+static bool g_hotmag_on;
 
 void hotmag_init(void)
 {
-	long cap = hak_env("HAKMEM_HOTMAG_CAP", 32);
-
-	if (hak_env("HAKMEM_HOTMAG", 0) <= 0)
-		return;
-	g_hotmag_cap = cap < 1 ? 1 : cap > HOTMAG_MAX ? HOTMAG_MAX : (unsigned)cap;
-	g_hotmag_classes = (unsigned)hak_env("HAKMEM_HOTMAG_CLASSES", 0x1C);
+	g_hotmag_on = hak_env("HAKMEM_HOTMAG", 0) > 0;
 }
 
 static bool hotmag_serves(unsigned cls)
 {
-	return cls < TINY_CLASSES && (g_hotmag_classes >> cls & 1);
+	return g_hotmag_on && cls < TINY_CLASSES && (HOTMAG_CLASSES >> cls & 1);
 }
 
 void *hotmag_pop(struct tls *t, unsigned cls)
@@ -39,7 +37,7 @@ bool hotmag_push(struct tls *t, unsigned cls, void *p)
 	if (!hotmag_serves(cls))
 		return false;
 	m = &t->heap->hotmag;
-	if (m->count[cls] >= g_hotmag_cap)
+	if (m->count[cls] >= HOTMAG_CAP)
 		return false;
 	m->blocks[cls][m->count[cls]++] = p;
 	return true;

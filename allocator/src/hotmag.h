@@ -2,8 +2,7 @@
  * HotMag: a small magazine of blocks for hot classes, in front of the refill of the TLS SLL. A
  * spill fills it before slabs get anything; an empty list is served from it before slabs are asked.
  *
- * HAKMEM_HOTMAG=1 switches it on, HAKMEM_HOTMAG_CAP (1-64) limits it, HAKMEM_HOTMAG_CLASSES is a
- * mask of classes.
+ * HAKMEM_HOTMAG=1 switches it on.
  */
 #pragma once
 
@@ -20,7 +19,7 @@ struct hotmag {
 
 struct tls;
 
-/* Read the environment. Once. */
+/* Read the environment's one switch. Once. */
 void hotmag_init(void);
 
 /* A block, or NULL. */

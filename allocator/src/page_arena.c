@@ -36,8 +36,10 @@ void page_arena_init(void)
 	uintptr_t base = (uintptr_t)p & ~(SUPERSLAB_SIZE - 1);
 
 	if (p == MAP_FAILED) {
+#if !HAKMEM_BUILD_RELEASE
 		if (g_hak_verbose)
 			hak_log("page arena: no address space, small blocks become pages");
+#endif
 		return;
 	}
 	munmap(p, PAGE_SIZE);
@@ -48,9 +50,11 @@ void page_arena_init(void)
 		g_arena.base = base + FAR_ABOVE;
 		g_arena.limit = FAR_ABOVE;
 	}
+#if !HAKMEM_BUILD_RELEASE
 	if (g_hak_verbose)
 		hak_log("page arena: init, up to %zu bytes at %p", g_arena.limit,
 			(void *)g_arena.base);
+#endif
 }
 
 /* Exactly these addresses, or none. Kernels before 4.17 take the flag for a wish. */
@@ -136,6 +140,7 @@ size_t page_arena_in_use(void)
 
 void page_arena_print(void)
 {
+#if !HAKMEM_BUILD_RELEASE
 	hak_log("page arena: up to %zu bytes", g_arena.limit);
 	hak_log("page arena: %zu bytes ever used", atomic_load(&g_arena.used));
 	hak_log("page arena: %zu superslabs handed out", g_arena_allocs);
@@ -143,13 +148,16 @@ void page_arena_print(void)
 	hak_log("page arena: %zu superslabs wait for use", g_arena_free_count);
 	hak_log("page arena: lock taken %zu times", g_arena_lock.taken);
 	hak_log("page arena: lock waited for %zu times", g_arena_lock.waited);
+#endif
 }
 
 void page_arena_shutdown(void)
 {
+#if !HAKMEM_BUILD_RELEASE
 	if (g_hak_verbose)
 		hak_log("page arena: shutdown, %zu superslabs out, %zu back", g_arena_allocs,
 			g_arena_releases);
+#endif
 }
 
 void page_arena_fork_lock(void)

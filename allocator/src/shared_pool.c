@@ -64,8 +64,10 @@ struct slab *shared_pool_acquire(struct heap *h, unsigned cls)
 		ss = superslab_create(SUPERSLAB_TINY + kind);
 		if (!ss) {
 			hak_unlock(&g_pool_lock);
+#if !HAKMEM_BUILD_RELEASE
 			if (g_hak_verbose)
 				hak_log("shared pool: no superslab for class %u", cls);
+#endif
 			return NULL;
 		}
 		partial_add(ss, kind);
@@ -121,8 +123,10 @@ void shared_pool_release(struct slab *s)
 	}
 	g_empty_bytes -= SUPERSLAB_SIZE;
 	hak_unlock(&g_pool_lock);
+#if !HAKMEM_BUILD_RELEASE
 	if (g_hak_verbose > 1)
 		hak_log("shared pool: superslab %p is empty", (void *)ss);
+#endif
 	superslab_destroy(ss);
 }
 
@@ -269,6 +273,7 @@ size_t shared_pool_empty_bytes(void)
 
 void shared_pool_print(void)
 {
+#if !HAKMEM_BUILD_RELEASE
 	hak_log("shared pool: %zu slabs handed out", g_acquires);
 	hak_log("shared pool: %zu slabs given back", g_releases);
 	hak_log("shared pool: %zu slabs abandoned", g_abandons);
@@ -278,6 +283,7 @@ void shared_pool_print(void)
 	hak_log("shared pool: %u empty slabs keep their pages", atomic_load(&g_dirty_slabs));
 	hak_log("shared pool: lock taken %zu times", g_pool_lock.taken);
 	hak_log("shared pool: lock waited for %zu times", g_pool_lock.waited);
+#endif
 }
 
 void shared_pool_fork_lock(void)
