@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * hakperf.ini as structs: the subject, its variants, the workloads with their named parameters, the size classes
+ * and the claims. Everything that is particular to one project stands there and nowhere in the code.
+ * docs/configuration.md is the reference for the file.
+ *
+ * Steps: config_load(), read, config_release(). All strings are owned by the config; lists of strings are
+ * NULL-terminated, and a list that was never given is NULL.
+ */
+
+enum config_use {
+	CONFIG_PRELOAD, /* the artifact is a library put in by LD_PRELOAD */
+	CONFIG_EXEC,	/* the workload's command is a program of the prefix */
+	CONFIG_LIBRARY, /* the build links the workload itself */
+};
+
+struct config_recipe {
+	char *name;	/* "" for the [subject] section's own */
+	char *range;	/* "A..B" of revisions it is for; NULL: all */
+	char **build;	/* command lines, one step each, with {src} {prefix} {jobs} {cc} {cflags} {variant} */
+	char *artifact; /* path in the prefix */
+};
+
+struct config_subject {
+	char *name;
+	char *repository; /* path; "." is the folder that hakperf.ini lies in */
+	char **paths;	  /* what matters in the tree; NULL: everything */
+	enum config_use use;
+	char **build_env, **run_env; /* "NAME=value" */
+	unsigned build_timeout_s, run_timeout_s;
+	bool network;	   /* builds may use it */
+	char *cc, *cflags; /* toolchain from outside the history */
+};
+
+/* A build variant is an axis of measurement: its arguments replace {variant} in the build steps. */
+struct config_variant {
+	char *name;
+	char *arguments; /* may be NULL */
+};
+
+/* A named request range in bytes: the same for every allocator. */
+struct config_class {
+	char *name;
+	uint64_t min, max;
+};
+
+struct config_param {
+	char *name;
+	char **values; /* at least one; more than one span a matrix */
+};
+
+enum config_judge { CONFIG_BY_CPU, CONFIG_BY_WALL };
+
+struct config_workload {
+	char *name;
+	char **command; /* argv with {parameter}, {workloads}, {prefix}, {min}, {max} */
+	char **classes; /* names of the size classes it is run with; NULL: once, without a class */
+	struct config_param *params;
+	size_t n_params;
+	char *scale;		 /* the parameter that is doubled for runs of 2N; NULL: none */
+	enum config_judge judge; /* one-thread workloads by CPU time, threads by wall time */
+	char *phase;		 /* "steady" or "cold" */
+	bool exact;		 /* one thread and deterministic: may be counted by callgrind */
+	char *figure, *figure_unit; /* foreign command: regular expression with one group that holds the figure */
+	bool figure_lower_is_better;
+};
+
+struct config_claim {
+	char *name, *text, *commit, *workload, *class_name, *variant, *metric, *unit, *source, *date, *relative_to;
+	double lo, hi; /* the claimed figure or range; equal for one figure */
+};
+
+/* A part of the subject, for grouping in the accounting: shell patterns over "file:function". */
+struct config_part {
+	char *name;
+	char **patterns;
+};
+
+struct config_cell {
+	char *workload, *class_name; /* class_name NULL: every class of the workload */
+};
+
+/* The main job: which question it asks. */
+struct config_main {
+	char *good, *bad;	   /* revisions; NULL where the file has no [main] */
+	struct config_cell bisect; /* searched by exact count and by throughput */
+	struct config_cell *exact; /* exact counts for every phase */
+	size_t n_exact;
+	struct config_cell *timed; /* timed for every phase */
+	size_t n_timed;
+};
+
+struct config {
+	char *path;   /* the file it came from */
+	char *folder; /* absolute folder of that file */
+	struct config_subject subject;
+	struct config_recipe *recipes; /* [0] is the subject's own */
+	size_t n_recipes;
+	struct config_variant *variants; /* [0] is the default; at least one */
+	size_t n_variants;
+	struct config_class *classes;
+	size_t n_classes;
+	struct config_workload *workloads;
+	size_t n_workloads;
+	struct config_claim *claims;
+	size_t n_claims;
+	struct config_part *parts;
+	size_t n_parts;
+	struct config_main main_job;
+};
+
+/*
+ * Read and check the file. Unknown sections and keys, numbers that do not parse, names used but not defined, and lines
+ * that libinih would cut in silence (over 190 bytes; section names over 45) are errors: "hakperf.ini:12: …".
+ * Returns 0 or -errno with *e; then *c is released.
+ */
+int config_load(const char *path, struct config *c, struct error *e);
+void config_release(struct config *c);
+
+/* NULL when there is none of that name. */
+const struct config_class *config_class(const struct config *c, const char *name);
+const struct config_workload *config_workload(const struct config *c, const char *name);
+const struct config_variant *config_variant(const struct config *c, const char *name);
+
+/* The first value of a workload's parameter, or NULL. */
+const char *config_param(const struct config_workload *w, const char *name);
