@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "bisect/history.h"
+
+/*
+ * The commits between good and bad: good itself and every descendant of good that is an ancestor of bad or bad itself
+ * (git's --ancestry-path), as a graph in topological order: parents before children, commits[0] is good and
+ * commits[n - 1] is bad. A worktree as bad stands after HEAD.
+ */
+struct range_commit {
+	struct history_commit info;
+	size_t *parents;	 /* indices in the range, each smaller than the commit's own; good has none */
+	size_t n_parents;
+	size_t n_outside;	 /* parents that do not descend from good: a merge brings their work in with it */
+	char tree_key[HASH_HEX]; /* history_tree_key() of the subject's paths */
+	bool changes_subject;	 /* the key differs from every parent's in the range (good: false) */
+};
+
+struct range {
+	struct range_commit *commits;
+	size_t n;
+};
+
+/*
+ * good, bad: resolved commits, borrowed. first_parent: only the chain of first parents from bad down to good.
+ * paths: as in history_tree_key().
+ * -EINVAL with a remedy: good is no ancestor of bad (swapped, or side by side: the message names their merge base).
+ * -ENODATA: the walk left a shallow clone. One and the same commit gives a range of one.
+ * Release with range_release(), safe to repeat.
+ */
+int range_between(struct history *h, const struct history_commit *good, const struct history_commit *bad, bool first_parent,
+		  const char *const *paths, size_t n_paths, struct range *out, struct error *e);
+void range_release(struct range *r);
+
+/* Index of the commit with this full id, or r->n. */
+size_t range_find(const struct range *r, const char *id);
+
+/* Is commit a an ancestor of commit b, or b itself? Indices in the range. */
+bool range_is_ancestor(const struct range *r, size_t a, size_t b);
