@@ -1,10 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "cli/verbs.h"
 #include "cli/version.h"
 
+#include <locale.h>
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+static void list_verbs(FILE *to)
 {
+	fprintf(to, "hakperf %s: find the commit that made it slow, and the lines that did it\n\nusage: hakperf VERB [ARGUMENT ...]\n\n",
+		hakperf_version);
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		if (!v->hidden)
+			fprintf(to, "  %-16s%.*s\n", v->name, (int)strcspn(v->help, "\n"), v->help);
+	fputs("\n'hakperf help VERB' says more. Exit: 0 answered, 1 only under --fail-on, 2 wrong use, 3 not possible here.\n", to);
+}
+
+static int help(int argc, char **argv)
+{
+	if (argc < 2) {
+		list_verbs(stdout);
+		return CLI_ANSWERED;
+	}
+	const struct cli_verb *v = cli_verb(argv[1]);
+	if (!v)
+		return cli_usage("help", "there is no verb '%s'", argv[1]);
+	printf("hakperf %s: %s", v->name, v->help);
+	return CLI_ANSWERED;
+}
+
+static int version(int argc, char **argv)
+{
+	(void)argc, (void)argv;
 	printf("hakperf %s\n", hakperf_version);
-	return 0;
+	return CLI_ANSWERED;
+}
+
+/* Bash completion asks: one word a line. */
+static int words(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		if (!v->hidden)
+			puts(v->name);
+	return CLI_ANSWERED;
+}
+
+const struct cli_verb cli_verbs[] = {
+	{ "help", help, "explain a verb\n\nusage: hakperf help [VERB]\n", false },
+	{ "version", version, "print the version\n\nusage: hakperf --version\n", true },
+	{ "words", words, "list the verbs, for completion\n\nusage: hakperf words\n", true },
+	{ NULL, NULL, NULL, false },
+};
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_CTYPE, "C.UTF-8");
+	if (argc < 2) {
+		list_verbs(stderr);
+		return CLI_USAGE;
+	}
+	const char *name = argv[1];
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		name = "help";
+	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+		name = "version";
+	const struct cli_verb *v = cli_verb(name);
+	if (!v) {
+		fprintf(stderr, "hakperf: there is no verb '%s' (see 'hakperf help')\n", name);
+		return CLI_USAGE;
+	}
+	for (int i = 2; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && argc == 3)) {
+			printf("hakperf %s: %s", v->name, v->help);
+			return CLI_ANSWERED;
+		}
+	return v->run(argc - 1, argv + 1);
 }
