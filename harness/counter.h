@@ -44,7 +44,7 @@ bool counter_is_software(const struct counter_event *ev);
 /* The same event as second or later member of a group: never pinned, enabled by its leader alone. */
 struct perf_event_attr counter_attr_member(const struct counter_event *ev);
 
-/* May this process count the kernel's side? From the effective capability and perf_event_paranoid (3: unknown). */
+/* May this process count the kernel's side? Its effective capabilities or the paranoid level allow it. */
 bool counter_kernel_allowed(int paranoid);
 
 /* /proc/sys/kernel/perf_event_paranoid, or COUNTER_PARANOID_UNKNOWN. */
@@ -57,14 +57,18 @@ int counter_paranoid(void);
  */
 void counter_advice(const struct counter_event *ev, int errnum, int paranoid, size_t group_size, char *out, size_t n);
 
-/* One event's reading; times in ns. Cumulative since the group was opened. */
+/*
+ * One event's reading; times in ns, cumulative since the group was opened. enabled_ns == COUNTER_LOST: the kernel took a
+ * pinned group off the PMU for good (its read is empty), and nothing read from it is a figure.
+ */
+#define COUNTER_LOST UINT64_MAX
 struct counter_reading {
 	uint64_t value, enabled_ns, running_ns;
 };
 
 enum counter_quality {
 	COUNTER_COUNTED,     /* running == enabled > 0: the only one whose value is a figure */
-	COUNTER_NEVER_RAN,   /* the group did not get onto the PMU */
+	COUNTER_NEVER_RAN,   /* the group did not get onto the PMU, or lost it */
 	COUNTER_MULTIPLEXED, /* it ran part of the time: would need scaling, so it is refused */
 	COUNTER_WRAPPED,     /* the value went backwards or moved by 2^47 and more */
 	COUNTER_NOT_ENABLED, /* no time passed between the readings */

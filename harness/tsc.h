@@ -16,7 +16,7 @@ uint64_t tsc_now(void);
 /* CPUID 8000_0007h EDX bit 8: runs at one rate in all power states. False where there is no TSC. */
 bool tsc_invariant(void);
 
-/* Ticks per second as the kernel or CPUID states it, measured over ~10 ms of CLOCK_MONOTONIC otherwise. 0: no TSC. */
+/* Ticks per second, measured against 10 ms of CLOCK_MONOTONIC. 0: no TSC. */
 double tsc_hz(void);
 
 /* Ticks that a chain of `length` dependent register additions takes on this core now, the least of `tries`. */
@@ -25,7 +25,7 @@ uint64_t tsc_chain(uint64_t length, unsigned tries);
 /*
  * Core cycles that `ticks` of the TSC lasted, given that a chain of chain_length one-cycle steps took chain_before
  * ticks just before and chain_after ticks just after. Pure.
- * The slower chain was disturbed or ran at another frequency; when the two differ by more than max_spread (0.02 is
+ * The slower chain was disturbed or ran at another frequency: when the two differ by more than max_spread (0.02 is
  * 2 %) of the smaller one, the estimate is refused: returns false, and *cycles is untouched.
  */
 bool tsc_core_cycles(uint64_t ticks, uint64_t chain_length, uint64_t chain_before, uint64_t chain_after,
