@@ -30,12 +30,15 @@ struct child_spec {
 	int pass_fd;		 /* kept open in the child under the same number; negative: none */
 	size_t max_output;	 /* bytes kept of each stream, more is drained and counted; 0 means 1 MiB */
 	const char *log_path;	 /* append both streams to this file instead of keeping them; NULL: keep */
-	bool own_network;	 /* start in an empty network namespace where the machine allows it */
+	bool own_network;	 /* start in an empty network namespace where the machine allows it; no failure where it does not */
 };
 
 struct child_result {
 	enum child_outcome outcome;
 	int status;
+	const char *failed_step; /* CHILD_NOT_STARTED: "exec", "pin to the CPU", …; static */
+	uint64_t timeout_ns;	 /* of the spec, for child_describe() */
+	bool network_shared;	 /* own_network was asked for and not to be had */
 	uint64_t wall_ns, user_ns, sys_ns;
 	uint64_t voluntary_switches, involuntary_switches, minor_faults, major_faults;
 	uint64_t max_rss_bytes; /* ru_maxrss: inherited over exec, so a bound only; workloads report VmHWM */
@@ -44,6 +47,9 @@ struct child_result {
 };
 
 /*
+ * The program gets /dev/null as standard input, no core file, default signal handling, and no descriptor but the standard ones and
+ * pass_fd. When it ends, whatever is still alive in its process group is killed, and its output up to then is kept; it dies with the
+ * calling thread. A process that leaves the group (setsid) is out of reach.
  * Returns 0 when the child was started and reaped, whatever its outcome; -errno with *e when even that failed.
  * A SIGINT or SIGTERM that reaches the caller while it waits kills the group too and gives -EINTR (see child_interrupted).
  * *r must be all-zero or released. Release with child_release(), safe to repeat.
