@@ -18,9 +18,10 @@ enum recipe_kind {
  * How a subject is built. All strings are borrowed; all-zero but for commands and artifact is valid.
  *
  * A command is one line: words apart by blanks, grouped by '…' or "…" (a backslash escapes inside "…" and outside); no shell,
- * unless the line begins with "sh:": then the rest goes to /bin/sh -e -c. In both, {src} {prefix} {jobs} {cc} {cflags} {ldflags}
- * {variant} are replaced; a word that is exactly {args} becomes the variant's words. {{ is a brace. The same values
- * are in the environment as HAKPERF_SRC, HAKPERF_PREFIX, HAKPERF_JOBS, CC, CFLAGS, LDFLAGS.
+ * unless the line begins with "sh:": then the rest goes to /bin/sh -e -c. In both, {src} {prefix} {jobs} {cc} {cflags}
+ * {ldflags} and {variant} (the variant's arguments) are replaced; a word that is exactly {variant} becomes that many words, none
+ * without arguments. "{{" is a brace. The same values are in the environment as HAKPERF_SRC, HAKPERF_PREFIX, HAKPERF_JOBS,
+ * HAKPERF_VARIANT (its name), CC, CFLAGS, LDFLAGS.
  * Commands start in {src}, the repository's root as exported (only the subject's paths are there), with a built
  * environment: PATH, HOME and TMPDIR (scratch), LC_ALL=C, TZ=UTC, SOURCE_DATE_EPOCH, the above, then env.
  */
@@ -35,7 +36,7 @@ struct recipe {
 	const char *const *env;	     /* "NAME=value" */
 	size_t n_env;
 	const char *variant;	     /* NULL: "release" */
-	const char *variant_args;    /* words for {args}; NULL: none */
+	const char *variant_args;    /* words for {variant}; NULL: none */
 	const char *cc;		     /* name or path; NULL: "gcc" */
 	const char *cflags, *ldflags; /* NULL: "-O2", "" */
 	uint64_t timeout_ns;	     /* of all commands together; 0: ten minutes */
