@@ -55,7 +55,6 @@ struct simulate_result {
 	double bin_posterior[SIMULATE_BINS];
 	size_t n_counts, cap_counts;
 	uint32_t *counts; /* measurements per trial, for quantiles; owned */
-	uint32_t *build_counts;
 };
 
 struct simulate_options simulate_defaults(void);
