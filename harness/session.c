@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness/session.h"
+
+#include "harness/session_private.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "harness/counter.h"
+#include "harness/host.h"
+#include "harness/metric.h"
+#include "harness/plan.h"
+#include "harness/relink.h"
+#include "harness/session_samples.h"
+#include "harness/stats.h"
+#include "harness/store_read.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void facts_of(const struct host_facts *f, struct store_fact *out)
+{
+	for (size_t i = 0; i < f->n; i++)
+		out[i] = (struct store_fact){ f->item[i].key, strcmp(f->item[i].value, "unknown") ? f->item[i].value : NULL };
+}
+
+static uint64_t seed_of(const char *text)
+{
+	char hex[HASH_HEX];
+	hash_bytes(text, strlen(text), hex);
+	hex[15] = '\0';
+	return strtoull(hex, NULL, 16) & INT64_MAX;
+}
+
+static int begin_record(struct session *s, struct error *e)
+{
+	struct host_facts f;
+	struct store_fact facts[HOST_FACTS_MAX];
+	host_read("", &f);
+	facts_of(&f, facts);
+	int rc = store_machine(s->store, f.fingerprint, facts, f.n, &s->machine, e);
+	if (!rc)
+		rc = store_session_unfinished(s->store, s->o.verb, s->o.request_json, s->machine, &s->id, e);
+	if (rc)
+		return rc;
+	s->resumed = s->id != 0;
+	if (!s->resumed) {
+		struct store_session row = {
+			.verb = s->o.verb, .request_json = s->o.request_json, .machine_id = s->machine, .plan_seed = (int64_t)s->seed,
+			.delta = STORE_REAL(s->o.delta < 0 ? STATS_DELTA : s->o.delta),
+			.confidence = STORE_REAL(s->o.confidence > 0 ? s->o.confidence : STATS_CONFIDENCE),
+			.metric = s->o.metric, .toolkit_version = s->o.toolkit_version,
+		};
+		rc = store_session_begin(s->store, &row, &s->id, e);
+	}
+	struct store_opt cpu = s->n_cpus ? STORE_INT(s->cpus[0]) : (struct store_opt){ 0 };
+	if (!rc)
+		rc = store_sitting_begin(s->store, s->id, cpu, s->o.toolkit_version, facts, f.n, &s->sitting, e);
+	return rc;
+}
+
+/* Fresh links lie in memory where that is offered: writing them must not wait for a disk. */
+static int make_scratch(struct session *s, struct error *e)
+{
+	const char *roots[] = { "/dev/shm", getenv("TMPDIR"), "/tmp" };
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		if (!roots[i] || access(roots[i], W_OK | X_OK))
+			continue;
+		char *path = x_printf("%s/hakperf-XXXXXX", roots[i]);
+		if (mkdtemp(path)) {
+			s->scratch = path;
+			return 0;
+		}
+		free(path);
+	}
+	return error_set(e, -EACCES, "no folder to write fresh links into: /dev/shm and /tmp are not writable; set TMPDIR");
+}
+
+int session_open(const struct session_options *o, struct session **out, struct error *e)
+{
+	struct session *s = x_calloc(1, sizeof(*s));
+	*out = NULL;
+	s->o = *o;
+	s->store = o->store;
+	s->lock = HOST_LOCK_NONE;
+	s->seed = o->seed ? o->seed & INT64_MAX : seed_of(o->request_json);
+	int rc = host_lock_take(&s->lock, o->lock_path, o->verb, (uint64_t)(o->lock_wait_s * 1e9), e);
+	if (!rc) {
+		s->n_cpus = host_pick_cpus(CPUS_MAX, s->cpus);
+		rc = make_scratch(s, e);
+	}
+	if (!rc)
+		rc = session_events_choose(o->events, &s->events, e);
+	if (!rc)
+		rc = begin_record(s, e);
+	if (rc) {
+		session_close(s, NULL, NULL, NULL);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+static void arm_release(struct arm_state *a)
+{
+	free(a->label), free(a->prefix), free(a->artifact), free(a->link_path);
+	relink_close(a->relink);
+}
+
+int session_close(struct session *s, const char *state, const char *detail, struct error *e)
+{
+	if (!s)
+		return 0;
+	int rc = 0;
+	if (s->id && state) {
+		struct host_facts f;
+		struct store_fact facts[HOST_FACTS_MAX];
+		host_read("", &f);
+		facts_of(&f, facts);
+		rc = store_session_end(s->store, s->id, s->sitting, state, detail, facts, f.n, e);
+	}
+	for (size_t i = 0; i < s->n_arms; i++)
+		arm_release(&s->arms[i]);
+	arm_release(&s->control[0]), arm_release(&s->control[1]);
+	for (size_t i = 0; i < s->n_cases; i++)
+		free(s->cases[i].program), free(s->cases[i].metric), free(s->cases[i].history);
+	if (s->scratch)
+		fs_remove(s->scratch, NULL);
+	free(s->arms), free(s->cases), free(s->scratch);
+	session_events_release(&s->events);
+	host_lock_drop(&s->lock);
+	free(s);
+	return rc;
+}
+
+int64_t session_id(const struct session *s)
+{
+	return s->id;
+}
+
+int64_t session_machine(const struct session *s)
+{
+	return s->machine;
+}
+
+bool session_resumed(const struct session *s)
+{
+	return s->resumed;
+}
+
+const char *session_advice(const struct session *s)
+{
+	return buf_str(&s->events.advice);
+}
+
+int64_t session_arm_id(const struct session *s, size_t arm)
+{
+	return s->arms[arm].id;
+}
+
+bool session_arm_relinks(const struct session *s, size_t arm)
+{
+	return s->arms[arm].relink != NULL;
+}
+
+int64_t session_case_id(const struct session *s, size_t index)
+{
+	return s->cases[index].id;
+}
+
+size_t session_rounds_done(const struct session *s, size_t index)
+{
+	return s->cases[index].rounds_done;
+}
+
+const char *session_metric(const struct session *s, size_t index)
+{
+	return s->cases[index].metric;
+}
+
+double session_run_s(const struct session *s, size_t index)
+{
+	const struct case_state *k = &s->cases[index];
+	return k->runs ? k->spent_s / (double)k->runs : 0;
+}
+
+static int fill_arm(struct session *s, struct arm_state *a, const struct session_arm *spec, const char *link_name, struct error *e)
+{
+	*a = (struct arm_state){
+		.label = x_strdup(spec->label), .kind = spec->kind, .build = STORE_INT(spec->build_id), .commit = spec->commit_id,
+		.prefix = spec->prefix ? x_strdup(spec->prefix) : NULL,
+		.artifact = spec->artifact ? x_strdup(spec->artifact) : NULL,
+		.link_path = x_printf("%s/%s.so", s->scratch, link_name),
+	};
+	int rc = a->artifact ? hash_file(a->artifact, a->hash, e) : 0;
+	if (!rc && spec->relink && spec->prefix && relink_open(&a->relink, spec->prefix, NULL))
+		a->relink = NULL;
+	return rc;
+}
+
+int session_add_arm(struct session *s, const struct session_arm *spec, size_t *arm, struct error *e)
+{
+	char name[32];
+	snprintf(name, sizeof(name), "arm%06zu", s->n_arms);
+	x_grow(s->arms, s->n_arms, s->cap_arms);
+	struct arm_state *a = &s->arms[s->n_arms];
+	int rc = fill_arm(s, a, spec, name, e);
+	struct store_arm row = { .number = (int64_t)s->n_arms, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
+				 .commit_id = spec->commit_id, .label = spec->label };
+	if (!rc)
+		rc = store_arm(s->store, s->id, &row, &a->id, e);
+	if (rc) {
+		arm_release(a);
+		return rc;
+	}
+	*arm = s->n_arms++;
+	return 0;
+}
+
+/* The A/A repeat of an arm is an arm of its own in the record. */
+static int need_aa(struct session *s, struct arm_state *a, struct error *e)
+{
+	if (a->aa_id)
+		return 0;
+	struct store_arm row = { .number = AA_NUMBERS + (a - s->arms), .role = "aa", .twin = STORE_INT(a->id), .build_id = a->build.v,
+				 .commit_id = a->commit, .label = a->label };
+	return store_arm(s->store, s->id, &row, &a->aa_id, e);
+}
+
+static int need_control(struct session *s, struct error *e)
+{
+	if (s->has_control)
+		return 0;
+	static const char *const folders[] = { "0", "8" };
+	for (int i = 0; i < 2; i++) {
+		char *prefix = x_printf("%s/%s", s->o.control, folders[i]), *file = x_printf("%s/lib/libcontrol.so", prefix);
+		char *label = x_printf("control +%s", folders[i]), *name = x_printf("control%d", i), *key = NULL;
+		char hash[HASH_HEX];
+		int rc = hash_file(file, hash, e);
+		struct session_arm spec = { .label = label, .kind = RUN_PRELOAD, .prefix = prefix, .artifact = file, .relink = true };
+		if (!rc) {
+			key = x_printf("file:%s", hash);
+			struct store_build b = { .key = key, .kind = "control", .outcome = "ok", .artifact = file, .artifact_hash = hash };
+			rc = store_build(s->store, &b, &spec.build_id, e);
+		}
+		if (!rc)
+			rc = fill_arm(s, &s->control[i], &spec, name, e);
+		struct store_arm row = { .number = CONTROL_NUMBERS + i, .role = "control", .build_id = spec.build_id, .label = label };
+		if (i)
+			row.twin = STORE_INT(s->control[0].id);
+		if (!rc)
+			rc = store_arm(s->store, s->id, &row, &s->control[i].id, e);
+		free(prefix), free(file), free(label), free(name), free(key);
+		if (rc)
+			return rc;
+	}
+	s->has_control = true;
+	return 0;
+}
+
+static int count_rounds(struct session *s, struct case_state *k, struct error *e)
+{
+	struct store_rows *r = rows_open(s->store, "SELECT ifnull (max (number) + 1, 0), count (*) FROM round"
+						   " WHERE session_id = :session AND case_id = :case AND kind = 'timed'");
+	rows_bind_int(r, ":session", s->id);
+	rows_bind_int(r, ":case", k->id);
+	int rc = rows_next(r, e);
+	if (rc > 0) {
+		k->next_round = (uint64_t)rows_int(r, 0);
+		k->rounds_done = (size_t)rows_int(r, 1);
+	}
+	rows_close(r);
+	return rc < 0 ? rc : 0;
+}
+
+int session_add_case(struct session *s, const struct bench_case *c, size_t *index, struct error *e)
+{
+	x_grow(s->cases, s->n_cases, s->cap_cases);
+	struct case_state *k = &s->cases[s->n_cases];
+	*k = (struct case_state){ .c = c, .metric = x_strdup(c->figure ? session_figure_metric(c) : bench_case_metric(c)) };
+	char **argv = bench_case_argv(c, 1, s->o.workloads, "");
+	char hash[HASH_HEX];
+	bool ours = !strstr(c->command[0], "{prefix}");
+	char *found = ours ? session_find_program(argv[0]) : x_strdup(argv[0]);
+	int rc = 0;
+	if (!found)
+		rc = error_set(e, -ENOENT, "workload %s: no program '%s' (not a file, and not in PATH)", c->workload, argv[0]);
+	else if (ours)
+		rc = hash_file(found, hash, e);
+	if (!rc && c->figure) {
+		struct metric m = { session_figure_metric(c), c->figure_unit ? c->figure_unit : "", c->figure_lower_is_better ? METRIC_LOWER : METRIC_HIGHER,
+				    false, "a figure that the workload prints" };
+		int64_t unused;
+		rc = store_metric(s->store, &m, &unused, e);
+	}
+	if (!rc)
+		rc = bench_case_store(s->store, c, found, ours ? hash : NULL, &k->id, e);
+	if (!rc)
+		rc = count_rounds(s, k, e);
+	bench_case_argv_release(argv);
+	k->program = found;
+	if (rc) {
+		free(k->program), free(k->metric);
+		return rc;
+	}
+	*index = s->n_cases++;
+	return 0;
+}
+
+struct made {
+	struct plan_run plan;
+	struct arm_state *arm;
+	int64_t arm_id;
+	struct run_result result;
+	struct session_samples samples;
+	char link_hash[HASH_HEX], program_hash[HASH_HEX];
+	char *subject; /* file that was put under the workload */
+	char checksum[20];
+	uint64_t started_unix_ns;
+	bool wrong; /* did other work than the first arm */
+};
+
+static uint64_t unix_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int arm_of(struct session *s, const struct plan_run *p, const size_t *arms, struct made *m, struct error *e)
+{
+	m->plan = *p;
+	if (p->role == PLAN_CONTROL || p->role == PLAN_CONTROL_BASE) {
+		m->arm = &s->control[p->role == PLAN_CONTROL];
+		m->arm_id = m->arm->id;
+		return 0;
+	}
+	m->arm = &s->arms[arms[p->arm]];
+	m->arm_id = m->arm->id;
+	if (p->role != PLAN_AA)
+		return 0;
+	int rc = need_aa(s, m->arm, e);
+	m->arm_id = m->arm->aa_id;
+	return rc;
+}
+
+static int draw_link(struct made *m, struct error *e)
+{
+	struct arm_state *a = m->arm;
+	m->subject = a->artifact;
+	snprintf(m->link_hash, sizeof(m->link_hash), "%s", a->hash);
+	if (!a->relink || !m->plan.link_seed)
+		return 0;
+	int rc = relink_shuffled(a->relink, m->plan.link_seed, a->link_path, e);
+	m->subject = a->link_path;
+	return rc ? rc : hash_file(a->link_path, m->link_hash, e);
+}
+
+static int run_one(struct session *s, struct case_state *k, struct made *m, struct error *e)
+{
+	uint64_t began = clock_mono_ns();
+	int rc = draw_link(m, e);
+	if (rc)
+		return rc;
+	char **argv = bench_case_argv(k->c, m->plan.multiplier, s->o.workloads, m->arm->prefix);
+	bool own_program = strstr(k->c->command[0], "{prefix}") != NULL;
+	if (!own_program) {
+		free(argv[0]);
+		argv[0] = x_strdup(k->program);
+	}
+	const char *threads = bench_case_param(k->c, "threads");
+	bool one_thread = !k->c->by_wall && (!threads || !strcmp(threads, "1"));
+	struct run_spec spec = {
+		.kind = m->arm->kind, .argv = (const char *const *)argv, .subject = m->arm->kind == RUN_EXEC ? NULL : m->subject,
+		.env = (const char *const *)k->c->environment, .events = s->events.spec, .n_events = s->events.n,
+		.startup_allocations = m->plan.startup_allocs, .startup_seed = m->plan.link_seed + 1u,
+		.env_padding = m->plan.padding_bytes, .timeout_ns = k->c->timeout_ns * m->plan.multiplier,
+		.cpu_plus_1 = one_thread && s->n_cpus ? (unsigned)s->cpus[0] + 1 : 0,
+	};
+	m->started_unix_ns = unix_ns();
+	session_events_arm(&s->events);
+	rc = run_once(&spec, &m->result, e);
+	if (!rc && own_program)
+		rc = hash_file(argv[0], m->program_hash, e);
+	if (!rc)
+		session_samples_fill(&m->samples, &m->result, &s->events, k->c, clock_mono_ns() - began);
+	if (m->result.has_checksum)
+		snprintf(m->checksum, sizeof(m->checksum), "%016llx", (unsigned long long)m->result.checksum);
+	bench_case_argv_release(argv);
+	k->spent_s += (double)(clock_mono_ns() - began) * 1e-9;
+	k->runs++;
+	return rc;
+}
+
+/* A wrong allocator must not look fast: all arms of a round did the same work, or those that differ from the first are wrong. */
+static void check_work(struct made *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (list[i].plan.multiplier == list[j].plan.multiplier && list[i].checksum[0] && list[j].checksum[0] &&
+			    strcmp(list[i].checksum, list[j].checksum))
+				list[i].wrong = true;
+}
+
+static unsigned disturbance(struct case_state *k, const struct made *list, size_t n, const struct host_change *change, struct buf *why)
+{
+	struct stats_disturbance now = { .steal_ratio = change->steal_share, .migrations = NAN, .preemptions = 0 };
+	for (size_t i = 0; i < n; i++)
+		if (!list[i].result.whole_process)
+			now.preemptions += (double)list[i].result.involuntary_switches;
+	unsigned flags = stats_disturbed(k->history, k->n_history, &now);
+	x_grow(k->history, k->n_history, k->cap_history);
+	k->history[k->n_history++] = now;
+	if (flags & STATS_BY_STEAL)
+		buf_printf(why, "steal %.1f %%; ", 100 * now.steal_ratio);
+	if (flags & STATS_BY_PREEMPTION)
+		buf_printf(why, "%.0f preemptions; ", now.preemptions);
+	return flags;
+}
+
+static int store_made(struct session *s, struct case_state *k, const struct made *list, size_t n, const struct host_change *change,
+		      uint64_t began_unix_ns, struct error *e)
+{
+	struct buf why = { 0 };
+	unsigned flags = disturbance(k, list, n, change, &why);
+	struct store_run *runs = x_calloc(n, sizeof(*runs));
+	for (size_t i = 0; i < n; i++) {
+		const struct made *m = &list[i];
+		const struct run_result *r = &m->result;
+		runs[i] = (struct store_run){
+			.arm_id = m->arm_id, .multiplier = (int)m->plan.multiplier,
+			.outcome = m->wrong ? "wrong work" : run_outcome_name(r->outcome),
+			.detail = m->wrong ? "its checksum differs from another arm's of this round" : r->why[0] ? r->why : NULL,
+			.exit_status = STORE_INT(r->child_outcome == CHILD_SIGNALLED ? -r->child_status : r->child_status),
+			.operations = r->operations ? STORE_INT(r->operations) : (struct store_opt){ 0 },
+			.checksum = m->checksum[0] ? m->checksum : NULL,
+			.proof = r->proved ? m->subject : NULL,
+			.subject_hash = m->link_hash[0] ? m->link_hash : NULL,
+			.program_hash = m->program_hash[0] ? m->program_hash : NULL,
+			.link_seed = m->arm->relink && m->plan.link_seed ? STORE_INT(m->plan.link_seed) : (struct store_opt){ 0 },
+			.padding_bytes = STORE_INT(m->plan.padding_bytes),
+			.startup_allocations = STORE_INT(m->plan.startup_allocs),
+			.cpu = s->n_cpus ? STORE_INT(s->cpus[0]) : (struct store_opt){ 0 },
+			.started_unix_ns = STORE_INT(m->started_unix_ns),
+			.whole_process = r->whole_process,
+			.samples = m->samples.items, .n_samples = m->samples.n,
+		};
+	}
+	struct store_round row = {
+		.session_id = s->id, .case_id = k->id, .number = (int64_t)k->next_round, .sitting = s->sitting, .kind = STORE_TIMED,
+		.started_unix_ns = STORE_INT(began_unix_ns), .disturbed = flags != 0, .disturbed_why = flags ? buf_str(&why) : NULL,
+		.runs = runs, .n_runs = n,
+	};
+	if (isfinite(change->load1))
+		row.load_1min = STORE_REAL(change->load1);
+	if (isfinite(change->steal_share))
+		row.steal_ns = STORE_INT(change->steal_share * change->seconds * 1e9);
+	int rc = store_round(s->store, &row, NULL, NULL, e);
+	buf_release(&why);
+	free(runs);
+	return rc;
+}
+
+/* Programs that count no operations are judged by time. */
+static void settle_metric(struct session *s, struct case_state *k, const struct made *list, size_t n)
+{
+	(void)s;
+	if (k->c->figure || !strcmp(k->metric, "cpu_ns") || !strcmp(k->metric, "wall_ns"))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].result.outcome == RUN_OK && !list[i].result.operations) {
+			free(k->metric);
+			k->metric = x_strdup(k->c->by_wall ? "wall_ns" : "cpu_ns");
+			return;
+		}
+}
+
+static void report_figures(const struct case_state *k, const struct made *list, size_t n, const size_t *arms, size_t n_arms,
+			   struct session_figure *figures)
+{
+	for (size_t a = 0; a < n_arms; a++)
+		figures[a] = (struct session_figure){ .arm = arms[a], .outcome = RUN_NOT_STARTED, .value = NAN };
+	for (size_t i = 0; i < n; i++) {
+		const struct made *m = &list[i];
+		if (m->plan.role != PLAN_SUBJECT)
+			continue;
+		struct session_figure *f = &figures[m->plan.arm];
+		/* The first run that went wrong tells, else the run of N operations. */
+		if (m->wrong)
+			f->outcome = RUN_GARBAGE;
+		else if (m->plan.multiplier == 1 || m->result.outcome != RUN_OK)
+			f->outcome = m->result.outcome;
+		if (m->wrong || m->result.why[0])
+			snprintf(f->why, sizeof(f->why), "%s", m->wrong ? "it did other work than the arms beside it" : m->result.why);
+		if (m->plan.multiplier == 1 && m->result.outcome == RUN_OK)
+			f->value = session_samples_value(&m->samples, k->metric);
+	}
+}
+
+int session_round(struct session *s, size_t index, const size_t *arms, size_t n_arms, unsigned flags, struct session_figure *figures,
+		  struct error *e)
+{
+	struct case_state *k = &s->cases[index];
+	bool controls = flags & SESSION_CONTROLS, doubling = k->c->scale && flags & (SESSION_DOUBLE | SESSION_DOUBLE_ALL);
+	int rc = controls && s->o.control ? need_control(s, e) : 0;
+	if (rc)
+		return rc;
+	bool *fixed = x_calloc(n_arms, sizeof(*fixed));
+	for (size_t i = 0; i < n_arms; i++)
+		fixed[i] = !s->arms[arms[i]].relink;
+	struct plan_spec spec = {
+		.seed = s->seed ^ ((uint64_t)k->id << 32), .arms = n_arms, .cases = 1, .fixed_layout = fixed,
+		.control_every = controls ? PLAN_CONTROL_EVERY : 0, .no_positive_control = !s->o.control,
+		.double_every = !doubling ? 0 : flags & SESSION_DOUBLE_ALL ? 1 : PLAN_CONTROL_EVERY,
+	};
+	struct plan_run *plan = x_calloc(plan_runs_max(&spec), sizeof(*plan));
+	size_t n = plan_round(&spec, k->next_round, plan);
+	struct made *list = x_calloc(n, sizeof(*list));
+	struct host_snapshot before, after;
+	uint64_t began = unix_ns();
+	host_snapshot("", &before);
+	for (size_t i = 0; !rc && i < n; i++) {
+		rc = arm_of(s, &plan[i], arms, &list[i], e);
+		if (!rc)
+			rc = run_one(s, k, &list[i], e);
+	}
+	host_snapshot("", &after);
+	if (!rc) {
+		struct host_change change = host_difference(&before, &after);
+		check_work(list, n);
+		settle_metric(s, k, list, n);
+		rc = store_made(s, k, list, n, &change, began, e);
+	}
+	if (!rc) {
+		if (figures)
+			report_figures(k, list, n, arms, n_arms, figures);
+		k->next_round++;
+		k->rounds_done++;
+	}
+	for (size_t i = 0; i < n; i++)
+		run_release(&list[i].result), session_samples_release(&list[i].samples);
+	free(list), free(plan), free(fixed);
+	return rc;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/hash.h"
+#include "harness/host.h"
+#include "harness/relink.h"
+#include "harness/session.h"
+#include "harness/session_samples.h"
+#include "harness/stats.h"
+
+/* Shared by session.c (timed rounds) and session_exact.c (counts under callgrind). */
+#define CPUS_MAX 2
+
+/* Arm numbers in the record: subjects from 0 in the order of the request, then A/A repeats, then the control. */
+#define AA_NUMBERS 100000
+#define CONTROL_NUMBERS 200000
+
+struct arm_state {
+	char *label, *prefix, *artifact;
+	char hash[HASH_HEX]; /* of the canonical file */
+	enum run_kind kind;
+	struct relink *relink;
+	int64_t id, aa_id; /* aa_id 0: not in the record yet */
+	struct store_opt build, commit;
+	char *link_path; /* scratch file of its fresh links */
+};
+
+struct case_state {
+	const struct bench_case *c; /* borrowed */
+	int64_t id;
+	char *program;
+	char *metric; /* judged by; settled by the first run */
+	uint64_t next_round;
+	size_t rounds_done;
+	struct stats_disturbance *history;
+	size_t n_history, cap_history;
+	double spent_s;
+	size_t runs;
+};
+
+struct session {
+	struct session_options o;
+	struct store *store;
+	int64_t id, machine, sitting;
+	bool resumed;
+	uint64_t seed;
+	struct host_lock lock;
+	int cpus[CPUS_MAX];
+	size_t n_cpus;
+	char *scratch;
+	struct arm_state *arms;
+	size_t n_arms, cap_arms;
+	struct arm_state control[2]; /* without and with the extra instructions */
+	bool has_control;
+	struct case_state *cases;
+	size_t n_cases, cap_cases;
+	struct session_events events;
+};
