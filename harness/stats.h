@@ -248,7 +248,7 @@ struct stats_noise stats_noise(const double *aa, size_t n);
 /*
  * Power of a session that looks after every round, for normal pairs of spread sd and a true
  * log-ratio effect, counting only stops in the right direction; exact by recursion over the number
- * of signs. O(rounds^2) at worst.
+ * of signs; O(rounds^1.5).
  */
 double stats_power(double sd, double effect, size_t rounds, double confidence);
 
@@ -309,20 +309,21 @@ void stats_split(const double *t1, const double *t2, size_t n, double ops, doubl
 		 struct stats_interval *per_op, struct stats_interval *start_up);
 
 struct stats_dose {
-	double slope, slope_lo, slope_hi; /* Theil–Sen; response per unit of dose */
-	double intercept;                 /* median of y - slope x dose */
-	double tau;                       /* Kendall's tau-b, -1 … 1 */
-	size_t doses;                     /* distinct */
-	bool monotone; /* medians per dose rise (or fall) strictly with the dose */
-	/* Each dose's interval holds the line; a dose with too few points holds anything. */
-	bool linear;
-	double worst; /* largest |median per dose - line| */
+	struct stats_interval slope; /* response per unit of dose, over rounds */
+	double intercept;            /* median over rounds and doses of y - slope x dose */
+	bool monotone;               /* each next dose's median step has the slope's sign */
+	bool monotone_shown;         /* and each step's interval excludes 0 */
+	bool linear;  /* each dose's interval holds the line through the first dose */
+	double worst; /* largest |median distance from that line| */
 };
 
 /*
- * Robust line through n points (Theil 1950, Sen 1968, ties in dose allowed). Quadratic in n.
- * Returns false, with *d zero, when there are fewer than two distinct doses. The intervals of
- * `linear` share the error: 1 - (1 - confidence) / doses each.
+ * Does the response follow the dose? One row of y per round, one column per dose: y[r * doses + d],
+ * in the unit in which the response adds up (time per operation, not its logarithm); values finite.
+ * dose: doses >= 2 values, strictly rising. The unit is the round: each gives its own Theil-Sen
+ * slope (the median of the slopes between all pairs of doses; Theil 1950, Sen 1968), and the
+ * interval is the confidence sequence of these. Steps and distances from the line are judged within
+ * rounds too; their doses - 1 intervals share the error evenly (Bonferroni).
  */
-bool stats_dose(const double *dose, const double *y, size_t n, double confidence,
-		struct stats_dose *d);
+struct stats_dose stats_dose(const double *dose, size_t doses, const double *y, size_t rounds,
+			     double confidence);
