@@ -23,3 +23,33 @@ $(BUILD)/workload/$(1): harness/$(1)/$(1).c $(WORKLOAD_SOURCES) harness/workload
 	$$(Q)$$(CC) $$(WORKLOAD_FLAGS) -pie -Wl,-z,now -Wl,--build-id=sha1 -o $$@ $$< harness/workload/workload.c
 endef
 $(foreach w,$(WORKLOAD_NAMES),$(eval $(call workload,$(w))))
+
+# The floor: no checks, no owners (harness/null/null.c).
+NULL_ALLOCATOR := $(BUILD)/null/lib/libnull.so
+SUBJECT_FLAGS := -std=gnu17 -O2 -g -gdwarf-4 -Wall -Wextra -Wshadow -Wno-missing-field-initializers $(WERROR) -fPIC -fno-lto \
+	-ffunction-sections -fno-builtin-malloc -fno-builtin-free -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-aligned_alloc -ffile-prefix-map=$(CURDIR)=.
+$(NULL_ALLOCATOR): harness/null/null.c harness/workload/workload.mk $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SUBJECT_FLAGS) -shared -Wl,-soname,libnull.so -o $@ $<
+
+# The positive control in doses of extra dependent instructions per free, each a prefix like a build's: the library, its objects and
+# the command that links them, so that it is relinked as the subject is.
+CONTROL_DOSES := 0 1 2 4 8 16 32 64
+CONTROL_LINK := -shared -Wl,-soname,libcontrol.so -Wl,--build-id=sha1 -o @OUT@ objects/control.o objects/extra.o
+CONTROLS := $(CONTROL_DOSES:%=$(BUILD)/control/%/lib/libcontrol.so)
+$(BUILD)/control/control.o: harness/control/control.c harness/control/control.h harness/workload/workload.mk $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SUBJECT_FLAGS) -c -o $@ $<
+define control
+$(BUILD)/control/$(1)/lib/libcontrol.so: $(BUILD)/control/control.o harness/control/extra.c harness/control/control.h
+	@mkdir -p $$(@D) $$(@D)/../share/hakperf/objects
+	$$(Q)cp $$< $$(@D)/../share/hakperf/objects/control.o
+	$$(Q)$$(CC) $$(SUBJECT_FLAGS) -DCONTROL_EXTRA=$(1) -c -o $$(@D)/../share/hakperf/objects/extra.o harness/control/extra.c
+	$$(Q)printf '%s\n' $$(CC) $$(CONTROL_LINK) > $$(@D)/../share/hakperf/link.cmd
+	$$(Q)cd $$(@D)/../share/hakperf && $$(CC) $$(subst @OUT@,../../lib/libcontrol.so,$$(CONTROL_LINK))
+endef
+$(foreach n,$(CONTROL_DOSES),$(eval $(call control,$(n))))
+
+.PHONY: controls
+controls: $(CONTROLS) $(NULL_ALLOCATOR)
+all: controls
