@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "harness/lld.h"
+
 /*
  * Fresh links of one build's objects, in a random order of sections, so that layout is drawn and not hoped for.
  *
@@ -13,23 +15,26 @@
  * linker itself, when its base name begins with "ld"), objects relative to share/hakperf, the output as the
  * literal @OUT@. What cannot be relinked is labelled "layout fixed".
  *
- * The caller's steps: relink_open() once per prefix, relink_shuffled() per run into a scratch file, relink_close().
+ * The caller's steps: lld_open() once per session, relink_open() once per prefix, relink_shuffled() per run into a
+ * scratch file, relink_close(), lld_close().
  */
 struct relink;
 
 /*
  * Read the link command and derive the linker's own command line from the driver's (one start of the driver, no link).
- * -ENOENT: the prefix has no link command; -EINVAL: it breaks the contract; -ENOTSUP: no ld.lld on this machine.
+ * lld: borrowed until relink_close(); NULL: only relink_canonical() works.
+ * -ENOENT: the prefix has no link command; -EINVAL: it breaks the contract.
  */
-int relink_open(struct relink **r, const char *prefix, struct error *e);
+int relink_open(struct relink **r, struct lld *lld, const char *prefix, struct error *e);
 void relink_close(struct relink *r); /* NULL is allowed */
 
 /* Replay the command as it is: the canonical link, byte for byte where the toolchain is the build's. out: absolute path. */
 int relink_canonical(struct relink *r, const char *out, struct error *e);
 
 /*
- * Link with lld, sections of code and data shuffled by seed (the same seed gives the same bytes; constructors and
- * .init keep their order). out: absolute path, replaced whole. May be called by several threads.
+ * Link with lld, sections of code and data shuffled by seed (the same seed gives the same bytes; constructors and .init
+ * keep their order), without debug information. out: absolute path, replaced whole. Any number of threads may call.
+ * -EBADMSG: the link fails, *e quotes the linker.
  */
 int relink_shuffled(struct relink *r, uint64_t seed, const char *out, struct error *e);
 
