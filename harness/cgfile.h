@@ -48,6 +48,7 @@ struct cgfile_stats {
 	uint64_t lines, bytes, parts;
 	uint64_t total_ir; /* sum over self costs, equal to the sum of the parts' totals */
 	size_t names, name_bytes;
+	char creator[64]; /* "callgrind-3.19.0", "" when the file does not say */
 };
 
 struct cgfile *cgfile_open(void);
@@ -63,62 +64,3 @@ void cgfile_close(struct cgfile *f);
 #define CGFILE_LINE_MAX (1u << 20)
 int cgfile_read(struct cgfile *f, const char *path, const struct cgfile_sink *sink, struct cgfile_stats *stats,
 		struct error *e);
-
-/*
- * The sum of a run: functions, call edges and, when asked, addresses. A function is (object, home file, name): two objects
- * with equal function names stay apart.
- */
-struct cgfile_function {
-	const char *object, *file, *name;
-	uint64_t self_ir;
-	uint64_t calls; /* over the edges into it, recursion included */
-	uint64_t inclusive_ir; /* self plus edges out, edges to itself left out; a longer cycle counts more than once */
-};
-
-struct cgfile_edge {
-	size_t from, to; /* functions */
-	uint64_t calls, inclusive_ir;
-};
-
-struct cgfile_address {
-	size_t function;
-	uint64_t address, line;
-	const char *file; /* of the line: another than the function's for inlined code */
-	uint64_t ir;
-	uint64_t calls; /* made at this address */
-};
-
-struct cgfile_object {
-	const char *path;
-	uint64_t self_ir;
-};
-
-struct cgfile_sum {
-	struct cgfile *names; /* owned */
-	size_t nfunctions, nedges, naddresses, nobjects;
-	struct cgfile_function *functions; /* descending self_ir */
-	struct cgfile_edge *edges;	   /* ascending (from, to) */
-	struct cgfile_address *addresses;  /* ascending (function, address); empty unless asked for */
-	struct cgfile_object *objects;	   /* descending self_ir */
-	uint64_t total_ir;		   /* = sum of self_ir over functions = over objects = over addresses */
-	uint64_t parts;
-};
-
-/* Sum up n files (the threads of one run). *s must be all-zero or released. As cgfile_read fails; then *s is empty. */
-int cgfile_sum_read(struct cgfile_sum *s, const char *const *paths, size_t n, bool addresses, struct error *e);
-void cgfile_sum_release(struct cgfile_sum *s);
-
-/*
- * What calls into one entry point cost. object: path of the file that owns it, NULL for any. `outer_` leaves out calls that
- * come from the same object (realloc calling its own malloc): ir / outer_calls is instructions per call as
- * the program sees it.
- */
-struct cgfile_entry {
-	uint64_t calls, inclusive_ir;
-	uint64_t outer_calls, outer_inclusive_ir;
-};
-
-struct cgfile_entry cgfile_sum_entry(const struct cgfile_sum *s, const char *object, const char *function);
-
-/* Self cost of everything in this object, 0 when it is not there. */
-uint64_t cgfile_sum_object_ir(const struct cgfile_sum *s, const char *object);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "harness/host_lock.h"
 
 #include <sched.h>
 #include <stdbool.h>
@@ -10,9 +11,8 @@
 #include <stdint.h>
 
 /*
- * The machine: facts that travel with every figure, what disturbed a round, which CPU to run on, and the lock that
- * keeps two sessions from measuring each other. Everything is read below a root ("" is the real machine), so that
- * tests read recorded trees of /sys and /proc.
+ * The machine: facts that travel with every figure, what disturbed a round, and which CPU to run on. Everything is
+ * read below a root ("" is the real machine), so that tests read recorded trees of /sys and /proc.
  */
 
 #define HOST_VALUE_MAX 512
@@ -89,20 +89,3 @@ size_t host_cpus_choose(const struct host_cpus *before, const struct host_cpus *
 
 /* The above on the running machine and the calling thread's affinity mask, over 50 ms. Returns how many were chosen. */
 size_t host_pick_cpus(size_t want, int *out);
-
-/*
- * One measuring session at a time on a machine. The lock is flock(2) on a file that everyone shares, so it dies with its
- * owner however that ends. All-zero with fd 0 is not valid: start from HOST_LOCK_NONE.
- */
-struct host_lock {
-	int fd;
-};
-#define HOST_LOCK_NONE ((struct host_lock){ .fd = -1 })
-
-/*
- * Take the lock, waiting up to wait_ns (0: not at all). path: NULL for the machine's own, /run/lock/hakperf.lock or, where
- * there is no shared /run/lock, /tmp/hakperf.lock. what: told to others ("compare, 60 s").
- * -EBUSY: *e says who holds it, since when and for what. -EINTR: child_interrupted() while waiting.
- */
-int host_lock_take(struct host_lock *l, const char *path, const char *what, uint64_t wait_ns, struct error *e);
-void host_lock_drop(struct host_lock *l);
