@@ -51,7 +51,7 @@ $(BUILD)/gen/%.h: %
 	$(Q)sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 
 define room
-$(call lib,$(1)): $$(patsubst %.c,$$(BUILD)/obj/%.o,$$(wildcard $(1)/*.c))
+$(call lib,$(1)): $$(patsubst %.c,$$(BUILD)/obj/%.o,$$(filter-out $(1)/bench_%.c,$$(wildcard $(1)/*.c)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$^

@@ -167,7 +167,8 @@ bool stats_aa_biased(const double *aa, size_t n, double delta);
 
 struct stats_question {
 	double confidence; /* 0: STATS_CONFIDENCE */
-	double delta; /* as a ratio, the user's; 0: STATS_DELTA. 1e-12 makes any difference count */
+	/* As a ratio, the user's. Negative: STATS_DELTA. 0: any difference counts. */
+	double delta;
 	enum stats_better better;
 	bool exact; /* a metric that repeats exactly: the interval is the range of x, one x suffices
 		     */

@@ -21,3 +21,9 @@ double stats_binomial_tail(size_t k, size_t n, double p);
  * agreeing sign never loses what was decided, one more disagreeing sign never decides.
  */
 size_t stats_cs_next_bound(size_t k, size_t n, double confidence);
+
+/*
+ * What a fixed layout of both arms, sd each and learnt with dof degrees of freedom (<= 0: known),
+ * adds to either side of an interval at error alpha.
+ */
+double stats_layout_width(double alpha, double sd, double dof);

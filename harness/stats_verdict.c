@@ -68,8 +68,7 @@ enum stats_verdict stats_decide(const struct stats_interval *ci, double delta,
 	return more == (better == STATS_HIGHER) ? STATS_IMPROVEMENT : STATS_REGRESSION;
 }
 
-/* Half the width that a fixed layout adds, at error alpha. */
-static double layout_width(double alpha, double sd, double dof)
+double stats_layout_width(double alpha, double sd, double dof)
 {
 	double q = dof > 0 ? gsl_cdf_tdist_Qinv(alpha / 2, dof) : gsl_cdf_ugaussian_Qinv(alpha / 2);
 	return q * M_SQRT2 * sd;
@@ -80,7 +79,7 @@ struct stats_interval stats_layout_fixed(const double *x, size_t n, double confi
 {
 	double half = (1 - confidence) / 2;
 	struct stats_interval ci = stats_cs(x, n, 1 - half);
-	double w = layout_width(half, layout_sd, layout_dof);
+	double w = stats_layout_width(half, layout_sd, layout_dof);
 	ci.lo -= w;
 	ci.hi += w;
 	return ci;
@@ -170,14 +169,14 @@ static size_t rounds_until_likely(const double *x, size_t n, const struct outloo
 struct stats_answer stats_compare(const double *x, size_t n, const struct stats_question *q)
 {
 	struct outlook o = { .confidence = q->confidence > 0 ? q->confidence : STATS_CONFIDENCE };
-	double delta = q->delta > 0 ? q->delta : STATS_DELTA;
+	double delta = q->delta >= 0 ? q->delta : STATS_DELTA;
 	struct stats_answer a = { 0 };
 	if (q->exact) {
 		a.log = range(x, n);
 	} else if (q->layout_sd > 0) {
 		double half = (1 - o.confidence) / 2;
 		a.log = stats_layout_fixed(x, n, o.confidence, q->layout_sd, q->layout_dof);
-		o.width = layout_width(half, q->layout_sd, q->layout_dof);
+		o.width = stats_layout_width(half, q->layout_sd, q->layout_dof);
 		o.confidence = 1 - half;
 	} else {
 		a.log = stats_cs(x, n, o.confidence);

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-#define EACH_ROW                                                                                 \
+#define EACH_ROW                                                                                   \
 	const struct row *r = rows;                                                                \
 	r < rows + LENGTH(rows);                                                                   \
 	r++
@@ -298,7 +298,8 @@ static void swapped_arms_invert_exactly(void **state)
 			a[i] = exp(10 + skewed(g, sd));
 			b[i] = exp(10 + shift + skewed(g, sd));
 		}
-		struct stats_question q = { .better = t % 2 ? STATS_HIGHER : STATS_LOWER };
+		struct stats_question q = { .better = t % 2 ? STATS_HIGHER : STATS_LOWER,
+					    .delta = -1 };
 		if (t % 3 == 0)
 			q.layout_sd = 0.002;
 		assert_int_equal(stats_pairs(a, b, n, x), n);
@@ -319,7 +320,7 @@ static void answers_at_the_edges(void **state)
 {
 	(void)state;
 	double x[60] = { 0 };
-	struct stats_question q = { .better = STATS_LOWER };
+	struct stats_question q = { .better = STATS_LOWER, .delta = -1 };
 	/* Equal arms: as soon as anything can be said, no change. */
 	for (size_t n = 0; n <= 20; n++) {
 		struct stats_answer a = stats_compare(x, n, &q);
@@ -339,7 +340,7 @@ static void answers_at_the_edges(void **state)
 	a = stats_compare(x, 60, &q);
 	assert_int_equal(a.verdict, STATS_REGRESSION);
 	/* An exact metric needs one round, and its interval is what was seen. */
-	q = (struct stats_question){ .better = STATS_LOWER, .exact = true, .delta = 1e-12 };
+	q = (struct stats_question){ .better = STATS_LOWER, .exact = true, .delta = 0 };
 	x[0] = log(1001) - log(1000);
 	assert_int_equal(stats_compare(x, 1, &q).verdict, STATS_REGRESSION);
 	x[1] = -x[0];
@@ -350,7 +351,7 @@ static void answers_at_the_edges(void **state)
 	assert_int_equal(stats_compare(x, 1, &q).verdict, STATS_NO_CHANGE);
 	assert_int_equal(stats_compare(x, 0, &q).verdict, STATS_UNCLEAR);
 	/* Hopeless: the spread dwarfs delta, and no number of rounds within reach decides. */
-	q = (struct stats_question){ .better = STATS_LOWER };
+	q = (struct stats_question){ .better = STATS_LOWER, .delta = -1 };
 	for (int i = 0; i < 60; i++)
 		x[i] = i % 2 ? 0.5 : -0.5;
 	a = stats_compare(x, 60, &q);
@@ -383,7 +384,7 @@ static void controls_rule(void **state)
 	double x[40];
 	for (int i = 0; i < 40; i++)
 		x[i] = 0.001 * (i - 20) / 20;
-	struct stats_question q = { .better = STATS_HIGHER };
+	struct stats_question q = { .better = STATS_HIGHER, .delta = -1 };
 	assert_int_equal(stats_compare(x, 40, &q).verdict, STATS_NO_CHANGE);
 	q.control = STATS_CONTROL_OPEN;
 	struct stats_answer a = stats_compare(x, 40, &q);
@@ -489,7 +490,7 @@ static void prediction_of_rounds_holds(void **state)
 		double truth = 0.01 * gsl_ran_gaussian_ziggurat(g, 1);
 		for (size_t i = 0; i < LENGTH(x); i++)
 			x[i] = truth + 0.015 * gsl_ran_gaussian_ziggurat(g, 1);
-		struct stats_question q = { .better = STATS_LOWER };
+		struct stats_question q = { .better = STATS_LOWER, .delta = -1 };
 		struct stats_answer a = stats_compare(x, 30, &q);
 		if (a.verdict != STATS_UNCLEAR || !a.more_rounds)
 			continue;
@@ -530,7 +531,7 @@ static void links_and_layout(void **state)
 	near(source.hi, binary.hi + 5.604165479222618 * M_SQRT2 * 0.01, 1e-9);
 	/* This binary is slower; whether the source is, one link cannot tell, and no number of
 	 * rounds would. */
-	struct stats_question q = { .better = STATS_LOWER };
+	struct stats_question q = { .better = STATS_LOWER, .delta = -1 };
 	assert_int_equal(stats_compare(y, 100, &q).verdict, STATS_REGRESSION);
 	q.layout_sd = 0.01;
 	struct stats_answer a = stats_compare(y, 100, &q);
