@@ -4,9 +4,11 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "harness/child.h"
+#include "harness/lld.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +33,18 @@ struct words {
 };
 
 struct relink {
-	struct lld *lld;
+	struct lld *lld; /* the shared one; NULL until this handle counts among its users */
 	char *folder;	     /* prefix/share/hakperf */
 	struct words command; /* as in link.cmd */
 	struct words linker;  /* arguments for lld, without the program; the output is a word equal to OUT_PROBE */
 };
+
+/* One warm linker a process, for as long as a handle is open. */
+static struct {
+	pthread_mutex_t lock;
+	struct lld *lld;
+	size_t users;
+} shared = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const char *const child_env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL };
 
@@ -193,17 +202,42 @@ static void take_linker(struct relink *r)
 	words_release(&all);
 }
 
-int relink_open(struct relink **r, struct lld *lld, const char *prefix, struct error *e)
+static int share_lld(struct relink *r, struct error *e)
+{
+	pthread_mutex_lock(&shared.lock);
+	int rc = shared.users ? 0 : lld_open(&shared.lld, e);
+	if (!rc) {
+		shared.users++;
+		r->lld = shared.lld;
+	}
+	pthread_mutex_unlock(&shared.lock);
+	return rc;
+}
+
+static void leave_lld(struct relink *r)
+{
+	if (!r->lld)
+		return;
+	pthread_mutex_lock(&shared.lock);
+	if (--shared.users == 0) {
+		lld_close(shared.lld);
+		shared.lld = NULL;
+	}
+	pthread_mutex_unlock(&shared.lock);
+	r->lld = NULL;
+}
+
+int relink_open(struct relink **r, const char *prefix, struct error *e)
 {
 	*r = NULL;
 	struct relink *x = x_calloc(1, sizeof(*x));
-	x->lld = lld;
 	x->folder = x_printf("%s/share/hakperf", prefix);
 	int rc = read_command(x, prefix, e);
 	if (!rc && is_linker(x->command.v[0]))
 		take_linker(x);
 	else if (!rc)
 		rc = ask_driver(x, e);
+	rc = rc ? rc : share_lld(x, e);
 	if (rc)
 		relink_close(x);
 	else
@@ -215,6 +249,7 @@ void relink_close(struct relink *r)
 {
 	if (!r)
 		return;
+	leave_lld(r);
 	words_release(&r->command);
 	words_release(&r->linker);
 	free(r->folder);
@@ -249,8 +284,6 @@ static uint32_t lld_seed(uint64_t seed)
 int relink_shuffled(struct relink *r, uint64_t seed, const char *out, struct error *e)
 {
 	assert(out[0] == '/');
-	if (!r->lld)
-		return error_set(e, -ENOTSUP, "no ld.lld to draw a layout with");
 	char *options[N_SHUFFLED];
 	const char **argv = x_calloc(r->linker.n + N_SHUFFLED + 3, sizeof(*argv));
 	size_t n = 0;

@@ -6,8 +6,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "harness/lld.h"
-
 /*
  * Fresh links of one build's objects, in a random order of sections, so that layout is drawn and not hoped for.
  *
@@ -15,17 +13,16 @@
  * linker itself, when its base name begins with "ld"), objects relative to share/hakperf, the output as the
  * literal @OUT@. What cannot be relinked is labelled "layout fixed".
  *
- * The caller's steps: lld_open() once per session, relink_open() once per prefix, relink_shuffled() per run into a
- * scratch file, relink_close(), lld_close().
+ * The caller's steps: relink_open() once per prefix, relink_shuffled() per run into a scratch file, relink_close().
+ * All handles of a process share one warm linker (harness/lld.h), which lives as long as the first to last of them.
  */
 struct relink;
 
 /*
  * Read the link command and derive the linker's own command line from the driver's (one start of the driver, no link).
- * lld: borrowed until relink_close(); NULL: only relink_canonical() works.
- * -ENOENT: the prefix has no link command; -EINVAL: it breaks the contract.
+ * -ENOENT: the prefix has no link command; -EINVAL: it breaks the contract; -ENOTSUP: no ld.lld on this machine.
  */
-int relink_open(struct relink **r, struct lld *lld, const char *prefix, struct error *e);
+int relink_open(struct relink **r, const char *prefix, struct error *e);
 void relink_close(struct relink *r); /* NULL is allowed */
 
 /* Replay the command as it is: the canonical link, byte for byte where the toolchain is the build's. out: absolute path. */
