@@ -14,7 +14,7 @@ CREATE TABLE metric (
 	unit TEXT NOT NULL, -- of the stored value: ns, 1/s, instructions, bytes, …
 	better TEXT NOT NULL CHECK (better IN ('higher', 'lower')), -- which direction is an improvement
 	additive INTEGER NOT NULL CHECK (additive IN (0, 1)), -- 1: grows with the operations, so that value / operations has a meaning
-	description TEXT NOT NULL
+	description TEXT NOT NULL -- one line, for pages
 ) STRICT;
 
 -- Where a value was read from.
@@ -27,7 +27,7 @@ CREATE TABLE source (
 CREATE TABLE machine (
 	id INTEGER PRIMARY KEY,
 	fingerprint TEXT NOT NULL UNIQUE, -- SHA-256 over the boot-stable facts, hexadecimal
-	first_seen_s INTEGER NOT NULL
+	first_seen_s INTEGER NOT NULL -- seconds since 1970
 ) STRICT;
 
 CREATE TABLE machine_fact (
@@ -44,7 +44,7 @@ CREATE TABLE commit_info (
 	subject TEXT NOT NULL, -- first line of the message
 	subject_escaped INTEGER NOT NULL CHECK (subject_escaped IN (0, 1)), -- 1: it held bytes that are not UTF-8
 	author_time_s INTEGER, -- NULL for uncommitted work
-	phase TEXT -- the Phase trailer, NULL without one
+	phase TEXT -- (moves) the Phase trailer, NULL without one
 ) STRICT;
 
 -- One artifact. The key names its inputs; made again with another outcome or other bytes it is another row.
@@ -68,7 +68,7 @@ CREATE TABLE build (
 	sandboxed INTEGER CHECK (sandboxed IN (0, 1)), -- 1: built without network in a sandbox
 	wall_ns INTEGER, -- time the build took
 	log_path TEXT, -- relative to the cache
-	recorded_s INTEGER NOT NULL
+	recorded_s INTEGER NOT NULL -- seconds since 1970
 ) STRICT;
 CREATE UNIQUE INDEX build_identity ON build (key, variant, outcome, ifnull (artifact_hash, ''));
 CREATE INDEX build_by_artifact ON build (artifact_hash);
@@ -100,7 +100,7 @@ CREATE TABLE bench_case (
 	cycles INTEGER, -- turns of the workload's loop at multiplier 1
 	working_set INTEGER, -- slots that hold a block or none
 	seed INTEGER, -- of the workload's own random numbers
-	threads INTEGER,
+	threads INTEGER, -- of the workload
 	rounds INTEGER, -- of the workload itself (larson), not of the session
 	chunks INTEGER, -- blocks per thread
 	batch INTEGER, -- blocks held at once
@@ -125,9 +125,9 @@ CREATE TABLE session (
 	metric_id INTEGER REFERENCES metric (id), -- the primary metric
 	state TEXT NOT NULL CHECK (state IN ('running', 'done', 'interrupted', 'failed')), -- (moves)
 	detail TEXT, -- (moves) why it failed or stopped, one line
-	started_s INTEGER NOT NULL,
+	started_s INTEGER NOT NULL, -- seconds since 1970
 	ended_s INTEGER, -- (moves) NULL while running
-	toolkit_version TEXT NOT NULL
+	toolkit_version TEXT NOT NULL -- that began it
 ) STRICT;
 CREATE INDEX session_by_request ON session (verb, request_json);
 
@@ -135,18 +135,18 @@ CREATE INDEX session_by_request ON session (verb, request_json);
 CREATE TABLE sitting (
 	session_id INTEGER NOT NULL REFERENCES session (id),
 	number INTEGER NOT NULL, -- from 0
-	started_s INTEGER NOT NULL,
+	started_s INTEGER NOT NULL, -- seconds since 1970
 	ended_s INTEGER, -- (moves) NULL: killed, or running still
-	toolkit_version TEXT NOT NULL,
+	toolkit_version TEXT NOT NULL, -- that measured in this sitting
 	cpu INTEGER, -- that the workloads were pinned to
 	PRIMARY KEY (session_id, number)
 ) STRICT, WITHOUT ROWID;
 
 -- What the machine was like before and after a sitting.
 CREATE TABLE host_fact (
-	session_id INTEGER NOT NULL,
-	sitting INTEGER NOT NULL,
-	moment TEXT NOT NULL CHECK (moment IN ('before', 'after')),
+	session_id INTEGER NOT NULL, -- with sitting: a row of sitting
+	sitting INTEGER NOT NULL, -- number within the session
+	moment TEXT NOT NULL CHECK (moment IN ('before', 'after')), -- of the sitting
 	name TEXT NOT NULL, -- governor, turbo, load_1min, steal_ns, …
 	value TEXT, -- NULL: unreadable
 	PRIMARY KEY (session_id, sitting, moment, name),
@@ -158,7 +158,7 @@ CREATE TABLE session_arm (
 	id INTEGER PRIMARY KEY,
 	session_id INTEGER NOT NULL REFERENCES session (id),
 	number INTEGER NOT NULL, -- from 0, in the order of the request
-	role TEXT NOT NULL CHECK (role IN ('subject', 'reference', 'aa', 'control')),
+	role TEXT NOT NULL CHECK (role IN ('subject', 'reference', 'aa', 'control')), -- subject and reference are asked about; aa and control check the measuring
 	twin_arm_id INTEGER REFERENCES session_arm (id), -- aa: the arm whose build it repeats; control: the arm it is measured against
 	build_id INTEGER NOT NULL REFERENCES build (id),
 	commit_id INTEGER REFERENCES commit_info (id), -- NULL for artifacts without history
@@ -174,7 +174,7 @@ CREATE TABLE session_cell (
 	session_id INTEGER NOT NULL REFERENCES session (id),
 	arm_id INTEGER NOT NULL REFERENCES session_arm (id),
 	case_id INTEGER NOT NULL REFERENCES bench_case (id),
-	kind TEXT NOT NULL CHECK (kind IN ('timed', 'exact')),
+	kind TEXT NOT NULL CHECK (kind IN ('timed', 'exact')), -- exact: under callgrind
 	planned_rounds INTEGER NOT NULL, -- (moves) grows while a question stays open
 	PRIMARY KEY (session_id, case_id, kind, arm_id)
 ) STRICT, WITHOUT ROWID;
@@ -186,7 +186,7 @@ CREATE TABLE round (
 	case_id INTEGER NOT NULL REFERENCES bench_case (id),
 	kind TEXT NOT NULL CHECK (kind IN ('timed', 'exact')), -- exact: under callgrind
 	number INTEGER NOT NULL, -- from 0 within session, case and kind
-	sitting INTEGER NOT NULL,
+	sitting INTEGER NOT NULL, -- in which it was made
 	started_unix_ns INTEGER, -- nanoseconds since 1970, for the record only
 	steal_ns INTEGER, -- taken by the hypervisor during the round, all CPUs
 	load_1min REAL, -- at its end
@@ -222,7 +222,7 @@ CREATE TABLE run (
 	padding_bytes INTEGER, -- random environment padding
 	startup_allocations INTEGER, -- random allocations before the workload begins
 	cpu INTEGER, -- that it was pinned to
-	started_unix_ns INTEGER,
+	started_unix_ns INTEGER, -- nanoseconds since 1970
 	whole_process INTEGER NOT NULL DEFAULT 0 CHECK (whole_process IN (0, 1)), -- 1: a program without a marked region: figures hold start and end too
 	UNIQUE (round_id, position)
 ) STRICT;
@@ -244,9 +244,9 @@ CREATE TABLE sample (
 CREATE TABLE function_cost (
 	run_id INTEGER NOT NULL REFERENCES run (id),
 	object TEXT NOT NULL, -- base name of the ELF object; '' unknown
-	function TEXT NOT NULL,
+	function TEXT NOT NULL, -- symbol, or address where there is none
 	file TEXT NOT NULL, -- source file; '' unknown
-	self_instructions INTEGER NOT NULL,
+	self_instructions INTEGER NOT NULL, -- without its callees
 	inclusive_instructions INTEGER, -- NULL: not to be had (recursion)
 	calls INTEGER, -- NULL: entered by a jump only
 	PRIMARY KEY (run_id, object, function, file)
@@ -262,19 +262,19 @@ CREATE TABLE verdict (
 	arm_b_id INTEGER NOT NULL REFERENCES session_arm (id), -- after
 	scope TEXT NOT NULL CHECK (scope IN ('binary', 'source')), -- one link, or over links
 	part TEXT NOT NULL CHECK (part IN ('run', 'slope', 'startup')), -- of the run's cost: whole, per operation, before the first
-	verdict TEXT NOT NULL CHECK (verdict IN ('regression', 'improvement', 'no change', 'unclear', 'invalid')),
+	verdict TEXT NOT NULL CHECK (verdict IN ('regression', 'improvement', 'no change', 'unclear', 'invalid')), -- of b against a
 	is_primary INTEGER NOT NULL CHECK (is_primary IN (0, 1)), -- 1: carries the error rate; 0: descriptive
 	rounds INTEGER NOT NULL, -- it rests on
 	ratio REAL, -- value of b / value of a
 	ratio_lo REAL, -- of the interval at the confidence given
-	ratio_hi REAL,
+	ratio_hi REAL, -- NULL: unbounded, as for ratio_lo
 	before_value REAL, -- median of arm a, in the metric's unit
 	after_value REAL, -- median of arm b
 	delta REAL NOT NULL, -- smallest effect of interest, a fraction
 	confidence REAL NOT NULL, -- a fraction
 	rounds_to_decide INTEGER, -- more that would likely decide; NULL where decided or unknown
 	detail TEXT, -- one line: which control failed, …
-	decided_s INTEGER NOT NULL
+	decided_s INTEGER NOT NULL -- seconds since 1970
 ) STRICT;
 CREATE INDEX verdict_by_session ON verdict (session_id, case_id, metric_id);
 
@@ -295,8 +295,8 @@ CREATE TABLE bisect_step (
 	seq INTEGER NOT NULL, -- from 0
 	action TEXT NOT NULL, -- build, measure, skip, split, confirm, result, …
 	commit_id INTEGER REFERENCES commit_info (id),
-	payload_json TEXT NOT NULL CHECK (json_valid (payload_json)),
-	at_s INTEGER NOT NULL,
+	payload_json TEXT NOT NULL CHECK (json_valid (payload_json)), -- what was measured or why it was decided
+	at_s INTEGER NOT NULL, -- seconds since 1970
 	PRIMARY KEY (bisect_id, seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -306,15 +306,15 @@ CREATE TABLE claim (
 	name TEXT NOT NULL UNIQUE, -- short, for the command line
 	text TEXT NOT NULL, -- what was claimed, in words
 	revision TEXT, -- of what, as it is written: phase:7
-	commit_id INTEGER REFERENCES commit_info (id), -- NULL: not resolved
+	commit_id INTEGER REFERENCES commit_info (id), -- (moves) NULL: not resolved yet
 	configuration_json TEXT NOT NULL CHECK (json_valid (configuration_json)), -- workload, parameters, variant; {} where the claim says none
 	metric TEXT, -- name of the metric it speaks of
 	value_lo REAL, -- a single figure has lo = hi
-	value_hi REAL,
-	unit TEXT,
+	value_hi REAL, -- in the unit below
+	unit TEXT, -- as claimed: 1/s, cycles, …
 	source TEXT, -- where it was claimed
 	claimed_on TEXT, -- date, ISO 8601
-	recorded_s INTEGER NOT NULL
+	recorded_s INTEGER NOT NULL -- seconds since 1970
 ) STRICT;
 
 -- What came of trying it.
@@ -325,22 +325,22 @@ CREATE TABLE claim_check (
 	result TEXT NOT NULL, -- reproduced, not reproduced, reproduced only with …
 	configuration_json TEXT NOT NULL CHECK (json_valid (configuration_json)), -- in which it was tried
 	value REAL, -- measured, in the claim's unit
-	value_lo REAL,
-	value_hi REAL,
-	rounds INTEGER,
-	detail TEXT,
-	checked_s INTEGER NOT NULL
+	value_lo REAL, -- of its interval
+	value_hi REAL, -- of its interval
+	rounds INTEGER, -- it rests on
+	detail TEXT, -- one line
+	checked_s INTEGER NOT NULL -- seconds since 1970
 ) STRICT;
 CREATE INDEX claim_check_by_claim ON claim_check (claim_id);
 
 -- One line per sample with all names: what export writes, and the place to start for a query of one's own.
 CREATE VIEW sample_long AS
-SELECT round.id AS round_id, run.id AS run_id, session.id AS session_id, session.verb AS verb, machine.fingerprint AS machine,
+SELECT round.id AS round_id, run.id AS run_id, round.session_id AS session_id, session.verb AS verb, machine.fingerprint AS machine,
 	round.number AS round, round.kind AS kind, round.sitting AS sitting, round.disturbed AS disturbed, round.disturbed_why AS disturbed_why,
 	round.steal_ns AS steal_ns, run.position AS position, session_arm.number AS arm, session_arm.role AS role,
 	session_arm.label AS label, twin.number AS twin_arm, commit_info.full_id AS commit_id, commit_info.subject AS subject,
 	commit_info.phase AS commit_phase, build.key AS build_key, build.variant AS variant,
-	workload.name AS workload, workload.program AS program, bench_case.id AS case_id, bench_case.phase AS phase,
+	workload.name AS workload, workload.program AS program, round.case_id AS case_id, bench_case.phase AS phase,
 	bench_case.size_class AS size_class, bench_case.min_bytes AS min_bytes, bench_case.max_bytes AS max_bytes,
 	bench_case.cycles AS cycles, bench_case.working_set AS working_set, bench_case.seed AS seed, bench_case.threads AS threads,
 	bench_case.rounds AS rounds, bench_case.chunks AS chunks, bench_case.batch AS batch, bench_case.warm_up AS warm_up,

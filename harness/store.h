@@ -247,7 +247,7 @@ struct store_claim {
 	struct store_opt commit_id;
 	struct store_optreal value_lo, value_hi;
 };
-/* Find by name or add. -EEXIST when that name claims something else. */
+/* Find by name or add; a commit that becomes known later is kept. -EEXIST when that name claims something else. */
 int store_claim(struct store *s, const struct store_claim *c, int64_t *id, struct error *e);
 
 struct store_claim_check {

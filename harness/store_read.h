@@ -84,7 +84,7 @@ struct store_session_rows { STORE_LIST(struct store_session_row); };
 /* Newest first. id set: that one or -ENOENT. */
 int store_sessions(struct store *s, struct store_opt id, struct store_session_rows *out, struct error *e);
 
-/* The newest session with this very request on this machine that is not done; 0: none. A running one may be alive: see the machine's lock. */
+/* The newest session with this very request on this machine that is running or interrupted; 0: none. A running one may be alive: the machine's lock tells. */
 int store_session_unfinished(struct store *s, const char *verb, const char *request_json, int64_t machine, int64_t *id, struct error *e);
 
 struct store_arm_row {
@@ -155,8 +155,12 @@ struct store_rows *rows_open(struct store *s, const char *sql);
 void rows_bind_int(struct store_rows *r, const char *name, int64_t v);
 void rows_bind_opt(struct store_rows *r, const char *name, struct store_opt v);
 void rows_bind_real(struct store_rows *r, const char *name, double v);
-void rows_bind_text(struct store_rows *r, const char *name, const char *v); /* borrowed until rows_close; NULL is NULL */
+void rows_bind_text(struct store_rows *r, const char *name, const char *v); /* copied; NULL is NULL */
 int rows_next(struct store_rows *r, struct error *e); /* 1: a row; 0: the end; -errno */
+enum rows_type { ROWS_NULL, ROWS_INTEGER, ROWS_REAL, ROWS_TEXT };
+int rows_columns(const struct store_rows *r);
+const char *rows_name(const struct store_rows *r, int column);
+enum rows_type rows_type(const struct store_rows *r, int column);
 bool rows_null(const struct store_rows *r, int column);
 int64_t rows_int(const struct store_rows *r, int column); /* 0 for NULL */
 double rows_real(const struct store_rows *r, int column); /* 0 for NULL */
