@@ -130,6 +130,7 @@ struct store_parameter {
 	size_t offset;	  /* of the store_opt in struct store_case */
 };
 const struct store_parameter *store_case_parameters(size_t *n);
+struct store_opt *store_case_slot(struct store_case *c, const struct store_parameter *p);
 
 /* -EEXIST when the metric is known with another unit or direction. */
 int store_metric(struct store *s, const struct metric *m, int64_t *id, struct error *e);

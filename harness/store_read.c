@@ -360,8 +360,7 @@ int store_cases(struct store *s, struct store_opt session, struct store_case_row
 		p->parameters.seconds = rows_optreal(r, 7);
 		for (size_t i = 0; i < n; i++) {
 			assert(!strcmp(rows_name(r, 8 + (int)i), parameter[i].name));
-			struct store_opt v = rows_opt(r, 8 + (int)i);
-			memcpy((char *)&p->parameters + parameter[i].offset, &v, sizeof(v));
+			*store_case_slot(&p->parameters, &parameter[i]) = rows_opt(r, 8 + (int)i);
 		}
 		p->parameters.parameters_json = keep(pool, r, 8 + (int)n);
 		p->parameters.environment_json = keep(pool, r, 9 + (int)n);

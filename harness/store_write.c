@@ -303,6 +303,11 @@ const struct store_parameter *store_case_parameters(size_t *n)
 	return parameters;
 }
 
+struct store_opt *store_case_slot(struct store_case *c, const struct store_parameter *p)
+{
+	return (struct store_opt *)((char *)c + p->offset);
+}
+
 static void bind_case(sqlite3_stmt *st, const struct store_case *c)
 {
 	db_int(st, ":workload", c->workload_id);

@@ -157,7 +157,7 @@ static void cases_differ_in_every_parameter(void **state)
 	for (size_t i = 0; i < n; i++) {
 		struct store_case c = base;
 		/* 0 is a value, absent is none. */
-		*(struct store_opt *)((char *)&c + p[i].offset) = STORE_INT(0);
+		*store_case_slot(&c, &p[i]) = STORE_INT(0);
 		OK(store_case(f->s, &c, &id, oe));
 		assert_true(id > last);
 		last = id;
