@@ -96,7 +96,7 @@ compile_commands.json:
 	printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$sep" "$(CURDIR)" "$$f" '$(CC) $(CPPFLAGS) -std=c17 $(OPT) $(WARN) -c '"$$f"; sep=,; done; echo ']'; } > $@
 
 # Workloads, the null allocator, the positive control and benchmarks bring fragments of their own.
-include $(wildcard harness/*/*.mk harness/*.mk bisect/*.mk reports/*.mk test/*.mk)
+include $(wildcard harness/*/*.mk harness/*.mk bisect/*.mk reports/*.mk test/*/*.mk test/*.mk)
 
 .PHONY: clean
 clean:

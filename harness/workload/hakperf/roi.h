@@ -154,7 +154,7 @@ struct hakperf_roi {
 	int fd[HAKPERF_EVENTS];
 	unsigned char leads[HAKPERF_EVENTS];
 	struct rusage usage;
-	struct hakperf_event before[HAKPERF_EVENTS];
+	struct hakperf_event before[HAKPERF_EVENTS], after[HAKPERF_EVENTS];
 	struct hakperf_record record;
 	uint64_t wall0, cpu0, tsc0;
 };
@@ -465,13 +465,11 @@ static inline void hakperf_events_open(struct hakperf_roi *r, const struct hakpe
 			leader = r->fd[i];
 	}
 	r->record.n_events = q->n_events;
-}
-
-static inline void hakperf_events_switch(const struct hakperf_roi *r, unsigned long request)
-{
-	for (uint32_t i = 0; i < r->record.n_events; i++)
+	/* Enabled once and read at both ends: on some kernels a group of events of two kinds does not run again after
+	 * it was disabled. */
+	for (uint32_t i = 0; i < q->n_events; i++)
 		if (r->leads[i])
-			ioctl(r->fd[i], request, PERF_IOC_FLAG_GROUP);
+			ioctl(r->fd[i], PERF_EVENT_IOC_ENABLE, PERF_IOC_FLAG_GROUP);
 }
 
 static inline void hakperf_events_read(struct hakperf_roi *r, struct hakperf_event *out)
@@ -490,8 +488,7 @@ static inline void hakperf_events_read(struct hakperf_roi *r, struct hakperf_eve
 
 static inline void hakperf_bracket_open(struct hakperf_roi *r)
 {
-	if (r->record.n_events)
-		hakperf_events_switch(r, PERF_EVENT_IOC_ENABLE);
+	hakperf_events_read(r, r->before);
 	r->cpu0 = hakperf_clock(CLOCK_THREAD_CPUTIME_ID);
 	r->wall0 = hakperf_clock(CLOCK_MONOTONIC);
 	r->tsc0 = hakperf_tsc();
@@ -502,22 +499,18 @@ static inline void hakperf_bracket_close(struct hakperf_roi *r)
 	r->record.tsc = hakperf_tsc() - r->tsc0;
 	r->record.end_ns = hakperf_clock(CLOCK_MONOTONIC);
 	r->record.cpu_ns = hakperf_clock(CLOCK_THREAD_CPUTIME_ID) - r->cpu0;
-	if (r->record.n_events)
-		hakperf_events_switch(r, PERF_EVENT_IOC_DISABLE);
+	hakperf_events_read(r, r->after);
 	r->record.begin_ns = r->wall0;
 	r->record.wall_ns = r->record.end_ns - r->wall0;
 }
 
 static inline void hakperf_bracket_measure(struct hakperf_roi *r)
 {
-	struct hakperf_event a[HAKPERF_EVENTS], b[HAKPERF_EVENTS];
 	for (int k = 0; k < HAKPERF_BRACKET_TRIES; k++) {
-		hakperf_events_read(r, a);
 		hakperf_bracket_open(r);
 		hakperf_bracket_close(r);
-		hakperf_events_read(r, b);
 		for (uint32_t i = 0; i < r->record.n_events; i++) {
-			uint64_t d = b[i].value - a[i].value;
+			uint64_t d = r->after[i].value - r->before[i].value;
 			if (k == 0 || d < r->record.event[i].bracket)
 				r->record.event[i].bracket = d;
 		}
@@ -566,7 +559,6 @@ static inline void hakperf_roi_prepare(struct hakperf_roi *r)
 	hakperf_bracket_measure(r);
 	r->record.chain_cycles = HAKPERF_CHAIN_CYCLES;
 	r->record.chain_before_tsc = hakperf_chain_tsc();
-	hakperf_events_read(r, r->before);
 }
 
 static inline void hakperf_roi_begin(struct hakperf_roi *r)
@@ -642,12 +634,10 @@ static inline void hakperf_roi_end(struct hakperf_roi *r, uint64_t operations, u
 	struct hakperf_area *area = hakperf_roi_state.area;
 	if (!area)
 		return;
-	struct hakperf_event after[HAKPERF_EVENTS];
-	hakperf_events_read(r, after);
 	for (uint32_t i = 0; i < r->record.n_events; i++) {
-		r->record.event[i].value = after[i].value - r->before[i].value;
-		r->record.event[i].enabled_ns = after[i].enabled_ns - r->before[i].enabled_ns;
-		r->record.event[i].running_ns = after[i].running_ns - r->before[i].running_ns;
+		r->record.event[i].value = r->after[i].value - r->before[i].value;
+		r->record.event[i].enabled_ns = r->after[i].enabled_ns - r->before[i].enabled_ns;
+		r->record.event[i].running_ns = r->after[i].running_ns - r->before[i].running_ns;
 		if (r->fd[i] >= 0)
 			close(r->fd[i]);
 	}
