@@ -15,11 +15,17 @@
 
 static const char schema[] =
 #include "harness/schema.sql.h"
+#include "harness/views.sql.h"
+	;
+static const char views[] =
+#include "harness/views.sql.h"
 	;
 
 /* From version n - 1 to n. The schema file is always the newest version; an entry here takes older databases there. */
 static const struct db_step *const steps = NULL;
 static const size_t n_steps = 0;
+
+static const char migrating[] = "bring the database up to date";
 
 static int code_of(int sqlite)
 {
@@ -340,48 +346,64 @@ double store_value_real(struct store_value v)
 
 /* ---- opening ---- */
 
-static int one_step(struct store *s, const struct db_step *step, struct error *e)
+/* Views are those of the newest version, and would stand in the way of a step that rebuilds a table. */
+static int drop_views(struct store *s, struct error *e)
 {
-	const char *const doing = "bring the database up to date";
-	int64_t now, orphans;
-	int rc = run_sql(s, "BEGIN IMMEDIATE", doing, e);
-	if (rc)
-		return rc;
-	rc = pragma_int(s, "PRAGMA user_version", &now, e);
-	if (!rc && now + 1 == step->to) {
-		char set[40];
-		snprintf(set, sizeof(set), "PRAGMA user_version=%d", step->to);
-		rc = run_sql(s, step->sql, doing, e);
-		if (!rc)
-			rc = run_sql(s, set, doing, e);
-		if (!rc)
-			rc = pragma_int(s, "SELECT count(*) FROM pragma_foreign_key_check", &orphans, e);
-		if (!rc && orphans)
-			rc = error_set(e, -EUCLEAN, "cannot %s: %s would have %d rows that refer to nothing in version %d", doing, s->path,
-				       (int)orphans, step->to);
+	for (;;) {
+		sqlite3_stmt *st = db_prepare(s, "SELECT name FROM sqlite_schema WHERE type = 'view' LIMIT 1", 0, e);
+		if (!st)
+			return -EUCLEAN;
+		int rc = sqlite3_step(st);
+		char *drop = rc == SQLITE_ROW ? sqlite3_mprintf("DROP VIEW \"%w\"", sqlite3_column_text(st, 0)) : NULL;
+		sqlite3_finalize(st);
+		if (!drop)
+			return rc == SQLITE_DONE ? 0 : db_fail(s, e, migrating);
+		rc = run_sql(s, drop, migrating, e);
+		sqlite3_free(drop);
+		if (rc)
+			return rc;
 	}
+}
+
+static int run_steps(struct store *s, const struct db_step *step, size_t n, int version, struct error *e)
+{
+	int64_t now, orphans;
+	int rc = drop_views(s, e);
 	if (!rc)
-		rc = run_sql(s, "COMMIT", doing, e);
-	if (rc)
-		undo(s);
-	return rc;
+		rc = pragma_int(s, "PRAGMA user_version", &now, e);
+	for (size_t i = 0; !rc && i < n; i++) {
+		assert(i == 0 || step[i].to == step[i - 1].to + 1);
+		if (now + 1 == step[i].to && !(rc = run_sql(s, step[i].sql, migrating, e)))
+			now = step[i].to;
+	}
+	if (!rc && now != version)
+		rc = error_set(e, -EPROTO, "%s has schema version %d, from which there is no way to %d: give another database with --db", s->path,
+			       (int)now, version);
+	if (!rc)
+		rc = run_sql(s, views, migrating, e);
+	if (!rc)
+		rc = pragma_int(s, "SELECT count(*) FROM pragma_foreign_key_check", &orphans, e);
+	if (!rc && orphans)
+		rc = error_set(e, -EUCLEAN, "cannot %s: in %s %d rows would refer to nothing", migrating, s->path, (int)orphans);
+	char set[40];
+	snprintf(set, sizeof(set), "PRAGMA user_version=%d", version);
+	return rc ? rc : run_sql(s, set, migrating, e);
 }
 
 int db_migrate(struct store *s, const struct db_step *step, size_t n, int version, struct error *e)
 {
 	/* A step may rebuild a table that others refer to; the setting is ignored inside a transaction. */
-	int rc = run_sql(s, "PRAGMA foreign_keys=OFF", "open the database", e);
-	for (size_t i = 0; !rc && i < n; i++) {
-		assert(i == 0 || step[i].to == step[i - 1].to + 1);
-		rc = one_step(s, &step[i], e);
-	}
+	int rc = run_sql(s, "PRAGMA foreign_keys=OFF", migrating, e);
 	if (!rc)
-		rc = run_sql(s, "PRAGMA foreign_keys=ON", "open the database", e);
-	int64_t now;
+		rc = run_sql(s, "BEGIN IMMEDIATE", migrating, e);
 	if (!rc)
-		rc = pragma_int(s, "PRAGMA user_version", &now, e);
-	if (!rc && now != version)
-		rc = error_set(e, -EPROTO, "%s has schema version %d, from which there is no way to %d", s->path, (int)now, version);
+		rc = run_steps(s, step, n, version, e);
+	if (!rc)
+		rc = run_sql(s, "COMMIT", migrating, e);
+	if (rc)
+		undo(s);
+	/* Cannot fail outside a transaction, and the first cause is told already. */
+	sqlite3_exec(s->db, "PRAGMA foreign_keys=ON", NULL, NULL, NULL);
 	return rc;
 }
 

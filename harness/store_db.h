@@ -74,8 +74,8 @@ int db_metric(struct store *s, const char *name, int64_t *id, struct error *e);
 int db_end(struct store *s, int rc, struct error *e);
 
 /*
- * Steps of a migration, ordered; each takes a database from version `to` - 1 to `to`. db_migrate runs what is missing, each step one
- * transaction: a step that fails leaves the database as it was before it.
+ * Steps of a migration, ordered; each takes a database from version `to` - 1 to `to`. db_migrate runs what is missing up to `version`
+ * and makes the views anew, in one transaction: whatever fails leaves the database as it was.
  */
 struct db_step {
 	int to;

@@ -49,13 +49,20 @@ static char *pool_take(struct store_pool *pool, size_t n)
 	return p;
 }
 
-static const char *keep(struct store_pool *pool, const struct store_rows *r, int column)
+static const char *keep_optional(struct store_pool *pool, const struct store_rows *r, int column)
 {
 	const char *s = rows_text(r, column);
 	if (!s)
 		return NULL;
 	size_t n = strlen(s) + 1;
 	return memcpy(pool_take(pool, n), s, n);
+}
+
+/* For columns that are NOT NULL: never NULL, even from a damaged database. */
+static const char *keep(struct store_pool *pool, const struct store_rows *r, int column)
+{
+	const char *s = keep_optional(pool, r, column);
+	return s ? s : "";
 }
 
 /*
@@ -126,7 +133,7 @@ int store_points(struct store *s, int64_t session, int64_t case_id, enum store_k
 		p->arm_id = rows_int(r, 4);
 		p->arm = rows_int(r, 5);
 		p->twin_arm_id = rows_int(r, 6);
-		p->role = *rows_text(r, 7);
+		p->role = rows_text(r, 7) ? *rows_text(r, 7) : 's';
 		p->ok = rows_int(r, 8);
 		p->position = (int)rows_int(r, 9);
 		p->multiplier = (int)rows_int(r, 10);
@@ -248,8 +255,8 @@ int store_sessions(struct store *s, struct store_opt id, struct store_session_ro
 		p->verb = keep(pool, r, 4);
 		p->request_json = keep(pool, r, 5);
 		p->state = keep(pool, r, 6);
-		p->detail = keep(pool, r, 7);
-		p->metric = keep(pool, r, 8);
+		p->detail = keep_optional(pool, r, 7);
+		p->metric = keep_optional(pool, r, 8);
 		p->toolkit_version = keep(pool, r, 9);
 		p->ended_s = rows_opt(r, 10);
 		p->delta = rows_optreal(r, 11);
@@ -296,13 +303,13 @@ int store_arms(struct store *s, int64_t session, struct store_arm_rows *out, str
 		p->role = keep(pool, r, 5);
 		p->label = keep(pool, r, 6);
 		p->environment_json = keep(pool, r, 7);
-		p->commit = keep(pool, r, 8);
-		p->subject = keep(pool, r, 9);
-		p->phase = keep(pool, r, 10);
+		p->commit = keep_optional(pool, r, 8);
+		p->subject = keep_optional(pool, r, 9);
+		p->phase = keep_optional(pool, r, 10);
 		p->build_key = keep(pool, r, 11);
 		p->variant = keep(pool, r, 12);
-		p->artifact_hash = keep(pool, r, 13);
-		p->loaded_hash = keep(pool, r, 14);
+		p->artifact_hash = keep_optional(pool, r, 13);
+		p->loaded_hash = keep_optional(pool, r, 14);
 		p->outcome = keep(pool, r, 15);
 	}
 	LOADED(out, r, rc);
@@ -353,10 +360,10 @@ int store_cases(struct store *s, struct store_opt session, struct store_case_row
 		p->id = rows_int(r, 0);
 		p->workload = keep(pool, r, 1);
 		p->program = keep(pool, r, 2);
-		p->program_hash = keep(pool, r, 3);
+		p->program_hash = keep_optional(pool, r, 3);
 		p->parameters.workload_id = rows_int(r, 4);
-		p->parameters.cold = !strcmp(rows_text(r, 5), "cold");
-		p->parameters.size_class = keep(pool, r, 6);
+		p->parameters.cold = !strcmp(keep(pool, r, 5), "cold");
+		p->parameters.size_class = keep_optional(pool, r, 6);
 		p->parameters.seconds = rows_optreal(r, 7);
 		for (size_t i = 0; i < n; i++) {
 			assert(!strcmp(rows_name(r, 8 + (int)i), parameter[i].name));
@@ -397,7 +404,7 @@ int store_verdicts(struct store *s, int64_t session, struct store_verdict_rows *
 		p->v.delta = rows_real(r, 16);
 		p->v.confidence = rows_real(r, 17);
 		p->v.rounds_to_decide = rows_opt(r, 18);
-		p->v.detail = keep(pool, r, 19);
+		p->v.detail = keep_optional(pool, r, 19);
 	}
 	LOADED(out, r, rc);
 }
@@ -421,9 +428,9 @@ int store_bisects(struct store *s, struct store_opt id, struct store_bisect_rows
 		p->steps = rows_int(r, 3);
 		p->good = keep(pool, r, 4);
 		p->bad = keep(pool, r, 5);
-		p->metric = keep(pool, r, 6);
+		p->metric = keep_optional(pool, r, 6);
 		p->state = keep(pool, r, 7);
-		p->result_json = keep(pool, r, 8);
+		p->result_json = keep_optional(pool, r, 8);
 	}
 	if (!rc && id.known && !out->n)
 		rc = error_set(e, -ENOENT, "there is no bisect %" PRId64 " in %s: see 'hakperf log'", id.v, store_path(s));
@@ -441,7 +448,7 @@ int store_steps(struct store *s, int64_t bisect, struct store_step_rows *out, st
 		p->seq = rows_int(r, 0);
 		p->at_s = rows_int(r, 1);
 		p->action = keep(pool, r, 2);
-		p->commit = keep(pool, r, 3);
+		p->commit = keep_optional(pool, r, 3);
 		p->payload_json = keep(pool, r, 4);
 	}
 	LOADED(out, r, rc);

@@ -44,7 +44,7 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = x_calloc(1, sizeof(*f));
-	strcpy(f->dir, "/tmp/hakperf-store-XXXXXX");
+	strcpy(f->dir, access("/dev/shm", W_OK) ? "/tmp/hakperf-store-XXXXXX" : "/dev/shm/hakperf-store-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	f->path = x_printf("%s/results.db", f->dir);
 	OK(store_open(f->path, STORE_CREATE, &f->s, oe));

@@ -1,0 +1,25 @@
+INSERT INTO metric VALUES (1, 'cycles', 'cycles', 'lower', 1, ''), (2, 'wall_ns', 'ns', 'lower', 1, '');
+INSERT INTO source VALUES (1, 'pmu');
+INSERT INTO machine VALUES (1, 'fingerprint', 0);
+INSERT INTO machine_fact VALUES (1, 'cpu_model', NULL);
+INSERT INTO commit_info VALUES (1, '1111111111111111111111111111111111111111', 'subject', 0, 0, '7');
+INSERT INTO build (id, key, kind, variant, outcome, recorded_s) VALUES (1, 'key', 'preload', '', 'ok', 0);
+INSERT INTO commit_build VALUES (1, 1);
+INSERT INTO workload VALUES (1, 'hot_path', 'hot_path', NULL);
+INSERT INTO bench_case (id, workload_id, phase, cycles) VALUES (1, 1, 'steady', 1000);
+INSERT INTO session (id, verb, request_json, machine_id, plan_seed, state, started_s, toolkit_version) VALUES (1, 'bench', '{}', 1, 1, 'done', 0, '1');
+INSERT INTO sitting VALUES (1, 0, 0, 1, '1', NULL);
+INSERT INTO host_fact VALUES (1, 0, 'before', 'governor', NULL);
+INSERT INTO session_arm (id, session_id, number, role, build_id, commit_id, label) VALUES (1, 1, 0, 'subject', 1, 1, 'HEAD');
+INSERT INTO session_cell VALUES (1, 1, 1, 'timed', 1);
+INSERT INTO round (id, session_id, case_id, kind, number, sitting) VALUES (1, 1, 1, 'timed', 0, 0);
+INSERT INTO binary VALUES (1, 'hash', NULL);
+INSERT INTO run (id, round_id, position, arm_id, multiplier, outcome, subject_binary_id) VALUES (1, 1, 0, 1, 1, 'ok', 1);
+INSERT INTO sample VALUES (1, 1, 9007199254740993, 1, 'measured', 5, 5), (1, 2, 0.25, 1, 'measured', NULL, NULL);
+INSERT INTO function_cost VALUES (1, 'libhakmem.so', 'free', '', 1, NULL, NULL);
+INSERT INTO verdict (session_id, case_id, metric_id, arm_a_id, arm_b_id, scope, part, verdict, is_primary, rounds, delta, confidence, decided_s)
+	VALUES (1, 1, 1, 1, 1, 'binary', 'run', 'unclear', 1, 1, 0.01, 0.99, 0);
+INSERT INTO bisect VALUES (1, 1, 1, 1, NULL, 'done', NULL);
+INSERT INTO bisect_step VALUES (1, 0, 'result', 1, '{}', 0);
+INSERT INTO claim (id, name, text, configuration_json, recorded_s) VALUES (1, 'c', 'text', '{}', 0);
+INSERT INTO claim_check (claim_id, result, configuration_json, checked_s) VALUES (1, 'reproduced', '{}', 0);
