@@ -496,6 +496,8 @@ static int bank_read(const char *path, struct bank *b, struct error *e)
 		x_grow(s->x, s->n, s->cap);
 		s->x[s->n++] = x;
 	}
+	if (!rc && !b->n)
+		rc = error_set(e, -EINVAL, "%s: no rounds in it", path);
 	buf_release(&text);
 	return rc;
 }
