@@ -191,6 +191,26 @@ static void order_is_drawn(void **state)
 	assert_in_range(repeats, 1000 - 112, 1000 + 112);
 }
 
+/*
+ * With three arms, who follows whom is drawn too: around a round (0 1 2 or 2 1 0) and from one
+ * round of a block to the next. 1,000 blocks, sd 16.
+ */
+static void neighbours_are_drawn(void **state)
+{
+	(void)state;
+	struct plan_spec s = { .seed = 12, .arms = 3, .cases = 1 };
+	int upwards = 0, forwards = 0;
+	for (uint64_t k = 0; k < 3000; k += 3) {
+		struct plan_run a[3], b[3];
+		plan_round(&s, k, a);
+		plan_round(&s, k + 1, b);
+		upwards += a[1].arm == (a[0].arm + 1) % 3;
+		forwards += b[0].arm == a[1].arm;
+	}
+	assert_in_range(upwards, 420, 580);
+	assert_in_range(forwards, 420, 580);
+}
+
 static int by_number(const void *p, const void *q)
 {
 	uint32_t a = *(const uint32_t *)p, b = *(const uint32_t *)q;
@@ -341,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_round_can_be_computed_alone),
 		cmocka_unit_test(places_are_balanced),
 		cmocka_unit_test(order_is_drawn),
+		cmocka_unit_test(neighbours_are_drawn),
 		cmocka_unit_test(layout_is_drawn),
 		cmocka_unit_test(pairs_stay_close),
 		cmocka_unit_test(time_adds_up),

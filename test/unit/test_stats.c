@@ -375,6 +375,7 @@ static void controls_rule(void **state)
 		{ __LINE__, 3, { -0.2, -0.19, -0.21 }, 0.2, 0.01, STATS_CONTROL_MISSED },
 		{ __LINE__, 3, { 0.001, 0, -0.001 }, 0.2, 0.01, STATS_CONTROL_MISSED },
 		{ __LINE__, 3, { 0.001, 0, -0.001 }, 0.2, 0.3, STATS_CONTROL_OPEN },
+		{ __LINE__, 3, { 0.001, 0, -0.001 }, 0.2, 0.1, STATS_CONTROL_OPEN },
 		{ __LINE__, 4, { 0.2, -0.2, 0.3, -0.3 }, 0.2, 0.01, STATS_CONTROL_OPEN },
 		{ __LINE__, 3, { 0, 0, 0 }, 0.2, 0, STATS_CONTROL_MISSED },
 	};
@@ -406,6 +407,10 @@ static void controls_rule(void **state)
 		x[i] = 0.002 + 0.0001 * (i % 5);
 	assert_false(stats_aa_biased(x, 40, 0.01));
 	assert_true(stats_aa_biased(x, 40, 0.001));
+	for (int i = 0; i < 40; i++)
+		x[i] = -0.006 - 0.0001 * (i % 5);
+	assert_true(stats_aa_biased(x, 40, 0.01));
+	assert_false(stats_aa_biased(x, 40, 0.02));
 }
 
 /*
@@ -478,33 +483,44 @@ static void one_look_covers_nominally(void **state)
 	gsl_rng_free(g);
 }
 
-/* Where stats_compare says how many rounds are likely to decide, they do in about 80 %. */
+/*
+ * Where stats_compare says how many rounds are likely to decide, they do in about 80 %, with links
+ * drawn and with links fixed.
+ */
 static void prediction_of_rounds_holds(void **state)
 {
 	(void)state;
+	static const double layout_sds[] = { 0, 0.0012 };
+	static double x[STATS_ROUNDS_MAX + 30];
 	gsl_rng *g = gsl_rng_alloc(gsl_rng_mt19937);
 	gsl_rng_set(g, 11);
-	int asked = 0, decided = 0;
-	for (int t = 0; t < 150; t++) {
-		static double x[STATS_ROUNDS_MAX + 30];
-		double truth = 0.01 * gsl_ran_gaussian_ziggurat(g, 1);
-		for (size_t i = 0; i < LENGTH(x); i++)
-			x[i] = truth + 0.015 * gsl_ran_gaussian_ziggurat(g, 1);
-		struct stats_question q = { .better = STATS_LOWER, .delta = -1 };
-		struct stats_answer a = stats_compare(x, 30, &q);
-		if (a.verdict != STATS_UNCLEAR || !a.more_rounds)
-			continue;
-		asked++;
-		for (size_t n = 31; n <= 30 + a.more_rounds; n++) {
-			struct stats_interval ci = stats_cs(x, n, STATS_CONFIDENCE);
-			if (stats_decide(&ci, STATS_DELTA, q.better) != STATS_UNCLEAR) {
-				decided++;
-				break;
+	for (size_t k = 0; k < LENGTH(layout_sds); k++) {
+		struct stats_question q = { .better = STATS_LOWER,
+					    .delta = -1,
+					    .layout_sd = layout_sds[k] };
+		int asked = 0, decided = 0;
+		for (int t = 0; t < 150; t++) {
+			double truth = 0.01 * gsl_ran_gaussian_ziggurat(g, 1);
+			for (size_t i = 0; i < LENGTH(x); i++)
+				x[i] = truth + 0.015 * gsl_ran_gaussian_ziggurat(g, 1);
+			struct stats_answer a = stats_compare(x, 30, &q);
+			if (a.verdict != STATS_UNCLEAR || !a.more_rounds)
+				continue;
+			asked++;
+			for (size_t n = 31; n <= 30 + a.more_rounds; n++) {
+				struct stats_interval ci =
+					q.layout_sd > 0 ? stats_layout_fixed(x, n, STATS_CONFIDENCE,
+									     q.layout_sd, 0)
+							: stats_cs(x, n, STATS_CONFIDENCE);
+				if (stats_decide(&ci, STATS_DELTA, q.better) != STATS_UNCLEAR) {
+					decided++;
+					break;
+				}
 			}
 		}
+		assert_true(asked > 60);
+		assert_in_range(100 * decided / asked, 68, 95);
 	}
-	assert_true(asked > 60);
-	assert_in_range(100 * decided / asked, 68, 95);
 	gsl_rng_free(g);
 }
 
