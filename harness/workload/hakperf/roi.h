@@ -25,8 +25,10 @@
  * harness writes the request, the program fills in the process part and one record per thread or track. Everything in it has
  * a fixed layout, the same for 64-bit C and C++.
  *
- * Callgrind: run with --collect-atstart=no and without --toggle-collect. Every region toggles collection for its own thread as
- * its last act in begin and its first in end, so the regions of all threads are counted and nothing besides.
+ * Callgrind: run with --instr-atstart=no --collect-atstart=no and without --toggle-collect. Every region toggles collection for
+ * its own thread as its last act in begin and its first in end, so the regions of all threads are counted and nothing
+ * besides. Around that, instrumentation is on while any thread is inside a region: callgrind counts calls, though
+ * not their cost, wherever it instruments, so that without this the calls of the warm-up would be in the figures.
  */
 
 #ifndef _GNU_SOURCE
@@ -169,6 +171,7 @@ struct hakperf_roi_state {
 	struct hakperf_area *area; /* NULL: no harness */
 	uint32_t done;		   /* 1: init is over, 2: it is going on */
 	uint32_t cold;
+	uint32_t inside, inside_lock; /* regions under callgrind that are open now */
 	void *startup; /* chain of the start-up allocations, so that they stay reachable */
 };
 
@@ -276,6 +279,27 @@ static inline uint64_t hakperf_valgrind(uint64_t def, uint64_t request)
 
 #define HAKPERF_VALGRIND_RUNNING 0x1001u
 #define HAKPERF_CALLGRIND_TOGGLE 0x43540002u
+#define HAKPERF_CALLGRIND_START 0x43540004u
+#define HAKPERF_CALLGRIND_STOP 0x43540005u
+
+/* Under valgrind: the first region to open starts instrumentation, the last one to close stops it. */
+static inline void hakperf_valgrind_inside(int enter)
+{
+	struct hakperf_roi_state *s = &hakperf_roi_state;
+	if (!hakperf_valgrind(0, HAKPERF_VALGRIND_RUNNING))
+		return;
+	if (!enter)
+		hakperf_valgrind(0, HAKPERF_CALLGRIND_TOGGLE);
+	while (__atomic_exchange_n(&s->inside_lock, 1, __ATOMIC_ACQUIRE))
+		syscall(SYS_sched_yield);
+	if (enter && s->inside++ == 0)
+		hakperf_valgrind(0, HAKPERF_CALLGRIND_START);
+	if (!enter && --s->inside == 0)
+		hakperf_valgrind(0, HAKPERF_CALLGRIND_STOP);
+	__atomic_store_n(&s->inside_lock, 0, __ATOMIC_RELEASE);
+	if (enter)
+		hakperf_valgrind(0, HAKPERF_CALLGRIND_TOGGLE);
+}
 
 /* "VmHWM:" or "VmRSS:" of this process in bytes, 0 when it cannot be read. Two calls would be two system calls: hence both. */
 static inline void hakperf_rss(uint64_t *peak, uint64_t *now)
@@ -568,7 +592,7 @@ static inline void hakperf_roi_begin(struct hakperf_roi *r)
 	if (r->slot)
 		getrusage(HAKPERF_RUSAGE_THREAD, &r->usage);
 	hakperf_bracket_open(r);
-	hakperf_valgrind(0, HAKPERF_CALLGRIND_TOGGLE);
+	hakperf_valgrind_inside(1);
 }
 
 static inline uint64_t hakperf_time_ns(struct timeval a, struct timeval b)
@@ -622,7 +646,7 @@ static inline void hakperf_publish(struct hakperf_record *to, const struct hakpe
 /* operations: what the region did, in the program's own unit; checksum: of what it did, 0 without one. */
 static inline void hakperf_roi_end(struct hakperf_roi *r, uint64_t operations, uint64_t checksum)
 {
-	hakperf_valgrind(0, HAKPERF_CALLGRIND_TOGGLE);
+	hakperf_valgrind_inside(0);
 	hakperf_bracket_close(r);
 	struct rusage now;
 	if (r->slot)

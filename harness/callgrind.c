@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness/callgrind.h"
+
+#include "base/buf.h"
+#include "base/fs.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEN_MINUTES_NS UINT64_C(600000000000)
+
+#if defined(__aarch64__)
+#define TOOL "callgrind-arm64-linux"
+#else
+#define TOOL "callgrind-amd64-linux"
+#endif
+
+const char *callgrind_outcome_name(enum callgrind_outcome o)
+{
+	static const char *const names[CALLGRIND_OUTCOMES] = {
+		[CALLGRIND_EXACT] = "exact",
+		[CALLGRIND_STATISTICAL] = "statistical",
+		[CALLGRIND_NOT_REPEATING] = "not repeating",
+		[CALLGRIND_FELL_BACK] = "fell back",
+		[CALLGRIND_NOT_INTERPOSING] = "not interposing",
+		[CALLGRIND_NO_REGION] = "no region",
+		[CALLGRIND_CRASHED] = "crashed",
+		[CALLGRIND_TIMED_OUT] = "timed out",
+		[CALLGRIND_FAILED] = "failed",
+	};
+	assert((size_t)o < CALLGRIND_OUTCOMES);
+	return names[o];
+}
+
+const char *callgrind_tool(void)
+{
+	static const char *const places[] = {
+		"/usr/libexec/valgrind/" TOOL,
+		"/usr/lib/x86_64-linux-gnu/valgrind/" TOOL,
+		"/usr/lib/valgrind/" TOOL,
+		"/usr/local/libexec/valgrind/" TOOL,
+	};
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (!access(places[i], X_OK))
+			return places[i];
+	return NULL;
+}
+
+static int conclude(struct callgrind_result *r, enum callgrind_outcome o, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Returns 1: an outcome is an answer, and no further repeat is wanted. */
+static int conclude(struct callgrind_result *r, enum callgrind_outcome o, const char *fmt, ...)
+{
+	va_list ap;
+	r->outcome = o;
+	va_start(ap, fmt);
+	vsnprintf(r->why, sizeof(r->why), fmt, ap);
+	va_end(ap);
+	return 1;
+}
+
+/* The last line that valgrind or the program wrote on stderr: usually the reason for an end. */
+static void last_words(const struct buf *err, char *out, size_t n)
+{
+	const char *s = buf_str(err), *end = s + err->len;
+	while (end > s && (end[-1] == '\n' || end[-1] == ' '))
+		end--;
+	const char *from = end;
+	while (from > s && from[-1] != '\n')
+		from--;
+	snprintf(out, n, "%s%.*s", from < end ? "; it said: " : "", (int)(end - from > 200 ? 200 : end - from), from);
+}
+
+static int judge_run(struct callgrind_result *r, const struct run_result *run)
+{
+	char words[260];
+	last_words(&run->err, words, sizeof(words));
+	switch (run->outcome) {
+	case RUN_OK:
+		return 0;
+	case RUN_NOT_INTERPOSING:
+		return conclude(r, CALLGRIND_NOT_INTERPOSING, "%s", run->why);
+	case RUN_FELL_BACK:
+		return conclude(r, CALLGRIND_FELL_BACK, "under valgrind: %s", run->why);
+	case RUN_CRASHED:
+		return conclude(r, CALLGRIND_CRASHED, "under valgrind: %s%s", run->why, words);
+	case RUN_TIMED_OUT:
+		return conclude(r, CALLGRIND_TIMED_OUT, "under valgrind, which is 20 to 100 times slower: %s", run->why);
+	default:
+		return conclude(r, CALLGRIND_FAILED, "under valgrind: %s (%s)%s", run->why, run_outcome_name(run->outcome),
+				words);
+	}
+}
+
+static bool is_libc(const char *object)
+{
+	const char *slash = strrchr(object, '/');
+	const char *name = slash ? slash + 1 : object;
+	return !strncmp(name, "libc.so", 7) || !strncmp(name, "libc-2.", 7) || !strncmp(name, "libc.musl", 9);
+}
+
+/* Calls that reached the C library's own allocator in the region. */
+static uint64_t libc_allocations(const struct cgsum *s)
+{
+	static const char *const names[] = { "malloc", "calloc", "realloc", "aligned_alloc", "memalign", "posix_memalign" };
+	uint64_t calls = 0;
+	for (size_t i = 0; i < s->nobjects; i++)
+		for (size_t k = 0; is_libc(s->objects[i].path) && k < sizeof(names) / sizeof(*names); k++)
+			calls += cgsum_entry(s, s->objects[i].path, names[k]).calls;
+	return calls;
+}
+
+/* Valgrind tells the path that the loader opened; the subject may be named by another one. */
+static uint64_t subject_ir(const struct cgsum *s, const char *subject)
+{
+	char *real = realpath(subject, NULL);
+	uint64_t ir = cgsum_object_ir(s, subject);
+	if (!ir && real)
+		ir = cgsum_object_ir(s, real);
+	free(real);
+	return ir;
+}
+
+static int judge_subject(const struct callgrind_spec *spec, struct callgrind_result *r)
+{
+	if (spec->run.kind != RUN_PRELOAD || !spec->run.subject)
+		return 0;
+	r->subject_ir = subject_ir(&r->sum, spec->run.subject);
+	if (!r->subject_ir)
+		return conclude(r, CALLGRIND_FELL_BACK,
+				"no instruction of %s ran in the region: something else served it under valgrind",
+				spec->run.subject);
+	uint64_t calls = libc_allocations(&r->sum);
+	if (calls && !spec->run.libc_heap_allowed && !spec->whole_process)
+		return conclude(r, CALLGRIND_FELL_BACK,
+				"%llu allocations of the region reached the C library's own allocator under valgrind",
+				(unsigned long long)calls);
+	return 0;
+}
+
+/* The count of one output file, and of the first one everything in it. An unreadable file is an outcome of the run. */
+static int take_file(const struct callgrind_spec *spec, struct callgrind_result *r, const char *path)
+{
+	struct cgfile_stats stats;
+	struct cgfile_sink none = { 0 };
+	struct error e = { 0 };
+	struct cgfile *f = cgfile_open();
+	int rc = cgfile_read(f, path, &none, &stats, &e);
+	cgfile_close(f);
+	if (!rc && !stats.total_ir)
+		return conclude(r, CALLGRIND_NO_REGION,
+				"callgrind collected nothing: the program marks no region of interest (hakperf/roi.h), or "
+				"did not reach it");
+	if (!rc && !r->n) {
+		snprintf(r->creator, sizeof(r->creator), "%s", stats.creator);
+		rc = cgsum_read(&r->sum, &path, 1, spec->addresses, &e);
+	}
+	if (rc)
+		return conclude(r, CALLGRIND_FAILED, "callgrind's output: %s", e.text);
+	r->ir[r->n++] = stats.total_ir;
+	return r->n == 1 ? judge_subject(spec, r) : 0;
+}
+
+/* '%' begins a substitution in valgrind's file names. */
+static char *file_option(const char *path)
+{
+	struct buf b = { 0 };
+	buf_puts(&b, "--callgrind-out-file=");
+	for (; *path; path++)
+		buf_puts(&b, *path == '%' ? "%%" : (char[]){ *path, '\0' });
+	return buf_detach(&b);
+}
+
+static int run_tool(const struct callgrind_spec *spec, const char *out_file, struct run_result *run, struct error *e)
+{
+	char *out = file_option(out_file);
+	const char *wrapper[] = {
+		callgrind_tool(),
+		"--tool=callgrind",
+		"--command-line-only=yes", /* no .valgrindrc, no VALGRIND_OPTS */
+		"-q",
+		out,
+		spec->whole_process ? "--collect-atstart=yes" : "--collect-atstart=no",
+		spec->whole_process ? "--instr-atstart=yes" : "--instr-atstart=no",
+		spec->addresses ? "--dump-instr=yes" : "--dump-instr=no",
+		"--cache-sim=no",
+		"--branch-sim=no",
+		"--child-silent-after-fork=yes",
+		"--vgdb=no",
+		NULL,
+	};
+	static const char *const env[] = { "VALGRIND_LAUNCHER=/usr/bin/valgrind", NULL };
+	struct run_spec s = spec->run;
+	s.wrapper = wrapper;
+	s.wrapper_env = env;
+	s.events = NULL;
+	s.n_events = 0;
+	s.env_padding = 0;
+	s.startup_allocations = 0;
+	s.timeout_ns = spec->timeout_ns ? spec->timeout_ns : TEN_MINUTES_NS;
+	int rc = run_once(&s, run, e);
+	free(out);
+	return rc;
+}
+
+static int same_work(struct callgrind_result *r, const struct run_result *run)
+{
+	if (!r->n) {
+		r->operations = run->operations;
+		r->checksum = run->checksum;
+		r->has_checksum = run->has_checksum;
+		r->threads = run->n_records;
+		return 0;
+	}
+	if (r->checksum == run->checksum && r->operations == run->operations)
+		return 0;
+	return conclude(r, CALLGRIND_NOT_REPEATING,
+			"the runs did different work: %llu operations with checksum %llx, then %llu with %llx",
+			(unsigned long long)r->operations, (unsigned long long)r->checksum,
+			(unsigned long long)run->operations, (unsigned long long)run->checksum);
+}
+
+/* One repeat. 0: counted; 1: the outcome is settled; -errno. */
+static int repeat(const struct callgrind_spec *spec, struct callgrind_result *r, const char *scratch, struct error *e)
+{
+	struct run_result run = { 0 };
+	bool keep = spec->keep && !r->n;
+	char *file = keep ? x_strdup(spec->keep) : x_printf("%s/callgrind.%u", scratch, r->n);
+	int rc = run_tool(spec, file, &run, e);
+	if (!rc)
+		rc = judge_run(r, &run);
+	if (!rc && spec->whole_process && run.n_records)
+		rc = conclude(r, CALLGRIND_FAILED,
+			      "the program marks a region of interest, which switches the counting itself: count that region");
+	if (!rc)
+		rc = same_work(r, &run);
+	if (!rc)
+		rc = take_file(spec, r, file);
+	if (!keep)
+		unlink(file);
+	free(file);
+	run_release(&run);
+	return rc;
+}
+
+static void sum_up(struct callgrind_result *r)
+{
+	r->ir_min = r->ir_max = r->ir[0];
+	for (unsigned i = 1; i < r->n; i++) {
+		r->ir_min = r->ir[i] < r->ir_min ? r->ir[i] : r->ir_min;
+		r->ir_max = r->ir[i] > r->ir_max ? r->ir[i] : r->ir_max;
+	}
+	double spread = 100.0 * (double)(r->ir_max - r->ir_min) / (double)r->ir_min;
+	if (r->threads > 1)
+		conclude(r, CALLGRIND_STATISTICAL, "%zu threads: the counts of %u runs lie within %.3g %%", r->threads, r->n,
+			 spread);
+	else if (r->ir_min != r->ir_max)
+		conclude(r, CALLGRIND_NOT_REPEATING,
+			 "the counts of %u runs differ by %.3g %%: the subject follows the clock, addresses or the kernel's "
+			 "answers", r->n, spread);
+}
+
+int callgrind_count(const struct callgrind_spec *spec, struct callgrind_result *r, struct error *e)
+{
+	unsigned repeats = spec->repeats ? spec->repeats : 2;
+	assert(repeats <= CALLGRIND_REPEATS_MAX);
+	*r = (struct callgrind_result){ .outcome = CALLGRIND_EXACT };
+	if (!callgrind_tool())
+		return error_set(e, -ENOENT, "valgrind's %s is not installed: run 'apt-get install valgrind'", TOOL);
+	const char *tmp = getenv("TMPDIR");
+	char *scratch = x_printf("%s/hakperf-callgrind-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	int rc = 0;
+	if (!mkdtemp(scratch)) {
+		rc = error_errno(e, errno, "cannot make a scratch folder %s", scratch);
+		free(scratch);
+		return rc;
+	}
+	while (!rc && r->n < repeats)
+		rc = repeat(spec, r, scratch, e);
+	fs_remove(scratch, NULL);
+	free(scratch);
+	if (rc < 0) {
+		callgrind_release(r);
+		return rc;
+	}
+	if (!rc)
+		sum_up(r);
+	else if (r->n)
+		r->ir_min = r->ir_max = r->ir[0];
+	return 0;
+}
+
+void callgrind_release(struct callgrind_result *r)
+{
+	cgsum_release(&r->sum);
+	*r = (struct callgrind_result){ 0 };
+}
