@@ -48,6 +48,7 @@ static int words(int argc, char **argv)
 }
 
 const struct cli_verb cli_verbs[] = {
+	{ "doctor", cmd_doctor, help_doctor, false },
 	{ "help", help, "explain a verb\n\nusage: hakperf help [VERB]\n", false },
 	{ "version", version, "print the version\n\nusage: hakperf --version\n", true },
 	{ "words", words, "list the verbs, for completion\n\nusage: hakperf words\n", true },

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "harness/counter.h"
 
-#include "base/buf.h"
 #include "base/fs.h"
 
 #include <assert.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 static int pfm_state;
+static pthread_once_t pfm_once = PTHREAD_ONCE_INIT;
 
 static void pfm_start(void)
 {
@@ -39,12 +39,11 @@ static int encode_failed(const char *name, int rc, struct error *e)
 
 int counter_encode(const char *name, bool kernel_too, struct counter_event *ev, struct error *e)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	memset(ev, 0, sizeof(*ev));
 	if (strlen(name) >= sizeof(ev->name))
 		return error_set(e, -ENAMETOOLONG, "event name '%.40s…' is longer than %zu bytes", name,
 				 sizeof(ev->name) - 1);
-	pthread_once(&once, pfm_start);
+	pthread_once(&pfm_once, pfm_start);
 	if (pfm_state != PFM_SUCCESS)
 		return error_set(e, -ENOSYS, "libpfm4 does not start: %s", pfm_strerror(pfm_state));
 
@@ -141,9 +140,8 @@ void counter_advice(const struct counter_event *ev, int errnum, int paranoid, si
 			snprintf(out, n, "%s: this kernel does not offer the event", ev->name);
 		else
 			snprintf(out, n,
-				 "%s: no PMU counts this event here (virtual machines rarely have one): run on bare metal "
-				 "or a machine whose hypervisor passes the PMU through; exact counts by callgrind work "
-				 "anywhere",
+				 "%s: no PMU counts this event here (virtual machines rarely have one): run on bare metal, "
+				 "or where the hypervisor passes the PMU through",
 				 ev->name);
 		break;
 	case EACCES:
@@ -468,4 +466,16 @@ size_t counter_passes(const struct counter_os *os, const struct counter_event *e
 			passes[npasses++] = alone;
 	}
 	return npasses;
+}
+
+void counter_library(struct buf *out)
+{
+	int version = pfm_get_version();
+	pthread_once(&pfm_once, pfm_start);
+	buf_printf(out, "libpfm4 %d.%d:", PFM_MAJ_VERSION(version), PFM_MIN_VERSION(version));
+	for (int i = PFM_PMU_NONE; i < PFM_PMU_MAX; i++) {
+		pfm_pmu_info_t info = { .size = sizeof(info) };
+		if (pfm_get_pmu_info((pfm_pmu_t)i, &info) == PFM_SUCCESS && info.is_present)
+			buf_printf(out, " %s", info.name);
+	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
 
 #include <linux/perf_event.h>
@@ -140,6 +141,8 @@ struct counter_pass {
  * An event that does not run even alone is in no pass, and *advice (if not NULL) tells why, one line an event.
  * passes: room for n. Returns the number of passes, at most n.
  */
-struct buf;
 size_t counter_passes(const struct counter_os *os, const struct counter_event *ev, size_t n,
 		      struct counter_pass *passes, struct buf *advice);
+
+/* "libpfm4 4.13: perf perf_raw amd64_fam19h_zen3": the library and the PMUs whose names it takes for this machine's. */
+void counter_library(struct buf *out);
