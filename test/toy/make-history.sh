@@ -73,6 +73,7 @@ function inline_file(mode, path, text) {
 }
 function copy_file(path, from,	line, text) {
 	while ((getline line < from) > 0) text = text line "\n"
+	close(from)
 	inline_file("100644", path, text)
 }
 # Park and Miller, so that a seed means the same everywhere.
