@@ -73,10 +73,6 @@ int main(int argc, char **argv)
 		{ NULL },
 	};
 	workload_parse("bench_random_mixed", "Random allocations and frees over a table of slots.", options, argc, argv);
-	if (min > max)
-		workload_die(2, "--min %llu is above --max %llu", (unsigned long long)min, (unsigned long long)max);
-	if (cold && warmup != HAKPERF_UNKNOWN && warmup)
-		workload_die(2, "--cold has no warm-up: leave out --warmup");
 
 	hakperf_roi_init(cold ? HAKPERF_ROI_COLD : 0);
 	bool uniform = decorrelate || min != CASE_MIN || max != CASE_MAX;

@@ -117,8 +117,6 @@ int main(int argc, char **argv)
 		{ NULL },
 	};
 	workload_parse("hot_path", "malloc and free at one size, a batch at a time.", options, argc, argv);
-	if (cold && warmup != HAKPERF_UNKNOWN && warmup)
-		workload_die(2, "--cold has no warm-up: leave out --warmup");
 
 	hakperf_roi_init(cold ? HAKPERF_ROI_COLD : 0);
 	struct hot h = {

@@ -153,8 +153,6 @@ int main(int argc, char **argv)
 		{ NULL },
 	};
 	workload_parse("larson", "Threads replace random blocks and hand their arrays to successors.", options, argc, argv);
-	if (min > max)
-		workload_die(2, "--min %llu is above --max %llu", (unsigned long long)min, (unsigned long long)max);
 	hakperf_roi_init(cold ? HAKPERF_ROI_COLD : 0);
 	uint64_t per_round = 2 * chunks * threads;
 	struct settings s = {

@@ -4,7 +4,8 @@
  * The null allocator: the floor under a workload's figure, not an allocator to use. Every size class has an address range of its own,
  * so the class of a block is a shift of its address; free pushes on a list of the calling thread, malloc pops, an empty list takes
  * fresh addresses. No check, no owner, no header, nothing ever goes back to the system (but blocks above 16 MiB). What a
- * workload takes on it is the loop, its memory traffic and the least that malloc and free can do.
+ * workload takes on it is the loop, its memory traffic and the least that malloc and free can do. Where one thread allocates
+ * and another frees, nothing comes home and memory grows: no floor there.
  *
  * Ranges stay below 2^36 bytes a mapping: valgrind refuses larger ones.
  */

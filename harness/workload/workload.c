@@ -103,6 +103,24 @@ static void set(struct workload_option *o, const char *text)
 	*(uint64_t *)o->value = n;
 }
 
+static const struct workload_option *find(const struct workload_option *options, const char *name)
+{
+	while (options->name && strcmp(options->name, name) != 0)
+		options++;
+	return options->name ? options : NULL;
+}
+
+static void agree(const struct workload_option *options)
+{
+	const struct workload_option *min = find(options, "min"), *max = find(options, "max");
+	const struct workload_option *cold = find(options, "cold"), *warmup = find(options, "warmup");
+	if (min && max && *(uint64_t *)min->value > *(uint64_t *)max->value)
+		workload_die(2, "--min %llu is above --max %llu", (unsigned long long)*(uint64_t *)min->value,
+			     (unsigned long long)*(uint64_t *)max->value);
+	if (cold && warmup && cold->given && warmup->given && *(uint64_t *)warmup->value)
+		workload_die(2, "--cold has no warm-up: leave out --warmup");
+}
+
 void workload_parse(const char *name, const char *about, struct workload_option *options, int argc, char **argv)
 {
 	unsigned position = 0;
@@ -139,6 +157,7 @@ void workload_parse(const char *name, const char *about, struct workload_option 
 		}
 		set(o, value);
 	}
+	agree(options);
 }
 
 void workload_report(uint64_t operations, uint64_t wall_ns, uint64_t checksum)

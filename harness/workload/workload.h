@@ -37,7 +37,7 @@ struct workload_option {
 
 /*
  * Fill the options from argv. --help prints them and exits 0; anything not understood is one line on stderr and exit 2.
- * options: ended by one without a name.
+ * options: ended by one without a name. `min` above `max`, and `cold` with a `warmup`, are wrong use too.
  */
 void workload_parse(const char *name, const char *about, struct workload_option *options, int argc, char **argv);
 

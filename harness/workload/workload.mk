@@ -4,7 +4,7 @@
 # same bytes. No library on the link line: a workload has none, so it cannot come to need any.
 # -fno-builtin-…: compilers delete free(malloc(1)).
 
-WORKLOAD_NAMES := bench_random_mixed hot_path larson
+WORKLOAD_NAMES := bench_random_mixed burst hot_path large larson producer_consumer realloc_grow
 WORKLOAD_FLAGS := -std=gnu17 -O2 -g -gdwarf-4 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-missing-field-initializers $(WERROR) -fPIE -pthread -fno-lto -fno-plt -ffile-prefix-map=$(CURDIR)=. \
 	-fno-builtin-malloc -fno-builtin-free -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-aligned_alloc \
