@@ -137,6 +137,8 @@ static int recipe_key(struct loader *l, const char *name, const char *key, const
 		build_step(&r->build, value);
 	else if (!strcmp(key, "artifact"))
 		set(&r->artifact, value);
+	else if (!strcmp(key, "test"))
+		build_step(&r->test, value);
 	else if (strcmp(key, "range"))
 		return bad(l, "[recipe %s] has no key '%s'", name, key);
 	else if (!strstr(value, ".."))
@@ -162,7 +164,7 @@ static int subject_key(struct loader *l, const char *name, const char *key, cons
 {
 	(void)name;
 	struct config_subject *s = &l->c->subject;
-	if (!strcmp(key, "build") || !strcmp(key, "artifact"))
+	if (!strcmp(key, "build") || !strcmp(key, "test") || !strcmp(key, "artifact"))
 		return recipe_key(l, "", key, value);
 	if (!strcmp(key, "build_timeout"))
 		return seconds(l, key, value, &s->build_timeout_s);
@@ -340,8 +342,8 @@ static const struct kind {
 	const char *repeats; /* keys that may stand again or go on in an indented line, each between blanks */
 	int (*key)(struct loader *, const char *name, const char *key, const char *value);
 } kinds[] = {
-	{ "subject", false, " build paths build_env run_env ", subject_key },
-	{ "recipe", true, " build ", recipe_key },
+	{ "subject", false, " build test paths build_env run_env ", subject_key },
+	{ "recipe", true, " build test ", recipe_key },
 	{ "variant", true, " ", variant_key },
 	{ "class", true, " ", class_key },
 	{ "workload", true, " command classes ", workload_key },
@@ -421,6 +423,10 @@ static int check_placeholders(struct loader *l, const struct config_workload *w)
 	for (char **a = w->command; *a; a++)
 		for (const char *s = strchr(*a, '{'); s; s = strchr(s + 1, '{')) {
 			char name[64];
+			if (s[1] == '{') { /* a brace of its own */
+				s++;
+				continue;
+			}
 			snprintf(name, sizeof(name), "%.*s", (int)strcspn(s + 1, "}"), s + 1);
 			bool known = config_param(w, name) != NULL;
 			for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++)
@@ -542,7 +548,7 @@ void config_release(struct config *c)
 	list_free(s->paths), list_free(s->build_env), list_free(s->run_env);
 	for (size_t i = 0; i < c->n_recipes; i++) {
 		struct config_recipe *r = &c->recipes[i];
-		free(r->name), free(r->range), free(r->artifact), list_free(r->build);
+		free(r->name), free(r->range), free(r->artifact), list_free(r->build), list_free(r->test);
 	}
 	for (size_t i = 0; i < c->n_variants; i++)
 		free(c->variants[i].name), free(c->variants[i].arguments);

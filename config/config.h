@@ -27,6 +27,7 @@ struct config_recipe {
 	char *range;	/* "A..B" of revisions it is for; NULL: all */
 	char **build;	/* command lines, one step each, with {src} {prefix} {jobs} {cc} {cflags} {args}: see bisect/recipe.h */
 	char *artifact; /* path in the prefix */
+	char **test;	/* command lines that test what was built, after the build steps; NULL: none */
 };
 
 struct config_subject {

@@ -205,14 +205,42 @@ static int fill_arm(struct session *s, struct arm_state *a, const struct session
 	return rc;
 }
 
+/* A session that goes on finds its arms again by what they are; others get the next number. */
+static int arm_number(struct session *s, const struct session_arm *spec, int64_t *number, struct error *e)
+{
+	struct store_rows *r = rows_open(s->store, "SELECT number, build_id = :build AND label = :label AND role IN ('subject', 'reference')"
+						   " FROM session_arm WHERE session_id = :session AND number < :aa ORDER BY number");
+	rows_bind_int(r, ":build", spec->build_id);
+	rows_bind_text(r, ":label", spec->label);
+	rows_bind_int(r, ":session", s->id);
+	rows_bind_int(r, ":aa", AA_NUMBERS);
+	*number = 0;
+	int rc;
+	while ((rc = rows_next(r, e)) > 0) {
+		bool mine = rows_int(r, 1);
+		for (size_t i = 0; mine && i < s->n_arms; i++)
+			mine = s->arms[i].number != rows_int(r, 0);
+		*number = rows_int(r, 0) + !mine;
+		if (mine)
+			break;
+	}
+	rows_close(r);
+	return rc < 0 ? rc : 0;
+}
+
 int session_add_arm(struct session *s, const struct session_arm *spec, size_t *arm, struct error *e)
 {
 	char name[32];
 	snprintf(name, sizeof(name), "arm%06zu", s->n_arms);
 	x_grow(s->arms, s->n_arms, s->cap_arms);
 	struct arm_state *a = &s->arms[s->n_arms];
-	int rc = fill_arm(s, a, spec, name, e);
-	struct store_arm row = { .number = (int64_t)s->n_arms, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
+	int64_t number;
+	int rc = arm_number(s, spec, &number, e);
+	if (rc)
+		return rc;
+	rc = fill_arm(s, a, spec, name, e);
+	a->number = number;
+	struct store_arm row = { .number = number, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
 				 .commit_id = spec->commit_id, .label = spec->label };
 	if (!rc)
 		rc = store_arm(s->store, s->id, &row, &a->id, e);
@@ -229,7 +257,7 @@ static int need_aa(struct session *s, struct arm_state *a, struct error *e)
 {
 	if (a->aa_id)
 		return 0;
-	struct store_arm row = { .number = AA_NUMBERS + (a - s->arms), .role = "aa", .twin = STORE_INT(a->id), .build_id = a->build.v,
+	struct store_arm row = { .number = AA_NUMBERS + a->number, .role = "aa", .twin = STORE_INT(a->id), .build_id = a->build.v,
 				 .commit_id = a->commit, .label = a->label };
 	return store_arm(s->store, s->id, &row, &a->aa_id, e);
 }
@@ -284,7 +312,7 @@ int session_add_case(struct session *s, const struct bench_case *c, size_t *inde
 {
 	x_grow(s->cases, s->n_cases, s->cap_cases);
 	struct case_state *k = &s->cases[s->n_cases];
-	*k = (struct case_state){ .c = c, .metric = x_strdup(c->figure ? session_figure_metric(c) : bench_case_metric(c)) };
+	*k = (struct case_state){ .c = c, .metric = x_strdup(s->o.metric ? s->o.metric : c->figure ? session_figure_metric(c) : bench_case_metric(c)) };
 	char **argv = bench_case_argv(c, 1, s->o.workloads, "");
 	char hash[HASH_HEX];
 	bool ours = !strstr(c->command[0], "{prefix}");
@@ -471,8 +499,7 @@ static int store_made(struct session *s, struct case_state *k, const struct made
 /* Programs that count no operations are judged by time. */
 static void settle_metric(struct session *s, struct case_state *k, const struct made *list, size_t n)
 {
-	(void)s;
-	if (k->c->figure || !strcmp(k->metric, "cpu_ns") || !strcmp(k->metric, "wall_ns"))
+	if (s->o.metric || k->c->figure || !strcmp(k->metric, "cpu_ns") || !strcmp(k->metric, "wall_ns"))
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (list[i].result.outcome == RUN_OK && !list[i].result.operations) {

@@ -25,7 +25,7 @@ struct session_options {
 	struct store *store;	  /* borrowed until session_close() */
 	const char *verb;
 	const char *request_json; /* canonical: sorted keys, no spaces */
-	const char *metric;	  /* primary; NULL: none */
+	const char *metric;	  /* primary, in place of each case's own; NULL: the cases' own */
 	double delta, confidence; /* for the record; negative or 0: the defaults */
 	uint64_t seed;		  /* of the plan; 0: from the request */
 	const char *workloads;	  /* folder of our own workload programs */
@@ -90,8 +90,8 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 		  struct error *e);
 
 /*
- * Metric of a case in this session: ops_per_cpu_s or ops_per_s; cpu_ns or wall_ns for programs that count no operations
- * (known after their first run); the name of its figure where the case has one.
+ * Metric of a case in this session: the option's, else the name of its figure where the case has one, else
+ * ops_per_cpu_s or ops_per_s; cpu_ns or wall_ns for programs that count no operations (known after their first run).
  */
 const char *session_metric(const struct session *s, size_t index);
 

@@ -20,6 +20,7 @@ struct arm_state {
 	char hash[HASH_HEX]; /* of the canonical file */
 	enum run_kind kind;
 	struct relink *relink;
+	int64_t number; /* in the record */
 	int64_t id, aa_id; /* aa_id 0: not in the record yet */
 	struct store_opt build, commit;
 	char *link_path; /* scratch file of its fresh links */

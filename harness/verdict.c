@@ -17,6 +17,7 @@
 
 /* One arm's part in one round. */
 struct side {
+	bool ran;
 	double value; /* NAN: no figure */
 	uint64_t link;
 	double operations;
@@ -62,6 +63,7 @@ static int read_pairs(struct store *s, const struct verdict_question *q, int64_t
 		}
 		struct pair *p = &out->items[out->n - 1];
 		struct side *side = rows_int(r, 2) == arm_a ? &p->a : &p->b;
+		side->ran = true;
 		if (rows_int(r, 3) && !rows_null(r, 4))
 			side->value = rows_real(r, 4);
 		side->link = (uint64_t)rows_int(r, 5);
@@ -194,6 +196,8 @@ static void select_rounds(const struct pairs *p, struct usable *u, struct verdic
 	out->redrawn = true;
 	for (size_t i = 0; i < p->n; i++) {
 		const struct pair *k = &p->items[i];
+		if (!k->a.ran || !k->b.ran) /* a round of other arms, as a search has many */
+			continue;
 		if (mismatched(k))
 			out->mismatch = true;
 		double v = stats_log_ratio(k->a.value, k->b.value);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "bisect/bisect.h"
+#include "bisect/range.h"
+#include "bisect/search.h"
+#include "harness/session_exact.h"
+#include "harness/verdict.h"
+
+/* Shared by bisect.c (the search), bisect_prove.c (endpoints and confirmation) and bisect_result.c (the answer). */
+
+#define BISECT_NONE SIZE_MAX
+#define BISECT_EXACT "instructions_exact"
+
+struct bisect_commit {
+	struct build build;
+	bool tried; /* build asked for in this process */
+	size_t arm; /* of the session, or BISECT_NONE */
+	int64_t commit_id, build_id;
+	struct exact_answer exact; /* counted false: not counted yet */
+	bool exact_tried;
+};
+
+/* What the side-by-side proof of one step said. */
+struct bisect_proof {
+	size_t commit, parent;
+	bool timed, counted;
+	struct verdict_answer time; /* where timed */
+	double exact_before, exact_after; /* per operation, where counted */
+};
+
+struct bisect {
+	const struct bisect_options *o;
+	struct range range;
+	struct bisect_commit *commits;
+	struct session *session;
+	struct search *search;
+	size_t index; /* of the case in the session */
+	int64_t id;   /* of the bisect in the record */
+	int64_t seq;
+	bool exact; /* the search's metric is the exact count */
+	const char *metric; /* of the search */
+	uint64_t began_ns, limit_ns;
+	struct verdict_answer ends; /* by time */
+	bool ends_timed;
+	struct bisect_proof *proofs;
+	size_t n_proofs;
+	size_t builds, measurements; /* by this question, earlier sittings too */
+	json_t *warnings;
+};
+
+void bisect_say(struct bisect *b, double share, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload, struct error *e);
+bool bisect_out_of_time(const struct bisect *b);
+
+/* Build (or find) commit i and make it an arm; *ok false when it is broken. */
+int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e);
+
+/* Exact count of commit i; *ok false when it cannot be counted. */
+int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e);
+
+/* One round of two arms; *x their log-ratio (b against a), NAN when a run went wrong; bad_side tells whose (0 none, 1 a, 2 b). */
+int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e);
+
+/* Rounds of two commits side by side until compare has a verdict or the time is up. observe: told to the search as well. */
+int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, double share_of_time, struct verdict_answer *out, struct error *e);
+
+/* Prove every named step of the search against its parents. *again: the proof contradicts, search on. */
+int bisect_prove(struct bisect *b, bool *again, struct error *e);
+
+json_t *bisect_result(struct bisect *b, const char *outcome, const char *why);
+json_t *bisect_commit_json(const struct bisect *b, size_t i);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bisect/bisect_private.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A control that fails may be chance while rounds are few. */
+#define INVALID_AFTER 24
+/* Share of the time that the proof of one step by time may take. */
+#define PROOF_SHARE 0.2
+/* Chance that a side-by-side verdict is wrong, as told to the search. */
+#define PROOF_ERROR 0.01
+
+int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, double share_of_time, struct verdict_answer *out, struct error *e)
+{
+	struct verdict_question q = {
+		.session_id = session_id(b->session), .case_id = session_case_id(b->session, b->index),
+		.arm_a = session_arm_id(b->session, b->commits[commit_a].arm), .arm_b = session_arm_id(b->session, b->commits[commit_b].arm),
+		.metric = b->exact ? session_metric(b->session, b->index) : b->metric, .delta = b->o->delta, .no_control = !b->o->control,
+	};
+	uint64_t began = clock_mono_ns();
+	for (size_t failed = 0;;) {
+		q.metric = b->exact ? session_metric(b->session, b->index) : b->metric;
+		int rc = verdict_ask(b->o->store, &q, out, e);
+		if (rc)
+			return rc;
+		bool open = out->a.verdict == STATS_UNCLEAR || (out->a.verdict == STATS_INVALID && !out->mismatch && out->a.log.n < INVALID_AFTER);
+		double used = (double)(clock_mono_ns() - began) / (double)b->limit_ns;
+		if (!open || used > share_of_time || bisect_out_of_time(b) || failed >= 3)
+			return verdict_store(b->o->store, &q, out, false, e);
+		bisect_say(b, -1, "%s beside %s: round %zu", b->range.commits[commit_b].info.short_id,
+			   b->range.commits[commit_a].info.short_id, out->a.log.n + 1);
+		double x;
+		int bad_side;
+		rc = bisect_pair_round(b, commit_a, commit_b, &x, &bad_side, e);
+		if (rc)
+			return rc;
+		failed = isnan(x) ? failed + 1 : 0;
+	}
+}
+
+/* The nearest commit at or before `i` along first parents that can be measured, or BISECT_NONE. */
+static int measurable(struct bisect *b, size_t i, size_t *found, struct error *e)
+{
+	for (;;) {
+		bool ok;
+		int rc = bisect_need_arm(b, i, &ok, e);
+		if (rc)
+			return rc;
+		if (ok) {
+			*found = i;
+			return 0;
+		}
+		if (!b->range.commits[i].n_parents) {
+			*found = BISECT_NONE;
+			return 0;
+		}
+		i = b->range.commits[i].parents[0];
+	}
+}
+
+static struct bisect_proof *proof_of(struct bisect *b, size_t commit, size_t parent)
+{
+	for (size_t i = 0; i < b->n_proofs; i++)
+		if (b->proofs[i].commit == commit && b->proofs[i].parent == parent)
+			return &b->proofs[i];
+	b->proofs = x_realloc(b->proofs, b->n_proofs + 1, sizeof(*b->proofs));
+	b->proofs[b->n_proofs] = (struct bisect_proof){ .commit = commit, .parent = parent, .exact_before = NAN, .exact_after = NAN };
+	return &b->proofs[b->n_proofs++];
+}
+
+static json_t *real_or_null(double v)
+{
+	return isfinite(v) ? json_real(v) : json_null();
+}
+
+static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed, bool *contradicted, struct error *e)
+{
+	struct bisect_proof *p = proof_of(b, c, parent);
+	int rc = 0;
+	if (b->o->c->exact && !p->counted) {
+		bool ok[2];
+		rc = bisect_need_exact(b, parent, &ok[0], e);
+		if (!rc)
+			rc = bisect_need_exact(b, c, &ok[1], e);
+		p->counted = !rc && ok[0] && ok[1];
+		if (p->counted) {
+			p->exact_before = b->commits[parent].exact.per_op;
+			p->exact_after = b->commits[c].exact.per_op;
+		}
+	}
+	if (!rc && !p->timed && !bisect_out_of_time(b)) {
+		rc = bisect_side_by_side(b, parent, c, PROOF_SHARE, &p->time, e);
+		p->timed = !rc;
+		if (!rc)
+			rc = bisect_step(b, "confirm", c, json_pack("{s:s, s:s, s:o, s:i, s:o, s:o}", "parent", b->range.commits[parent].info.id,
+				"time", stats_verdict_name(p->time.a.verdict), "ratio", real_or_null(p->time.a.ratio), "rounds",
+				(int)p->time.a.log.n, "exact_before", real_or_null(p->exact_before), "exact_after", real_or_null(p->exact_after)), e);
+	}
+	if (rc)
+		return rc;
+	if (b->exact) {
+		*confirmed = p->counted && p->exact_before != p->exact_after;
+		*contradicted = p->counted && p->exact_before == p->exact_after;
+	} else {
+		*confirmed = p->timed && (p->time.a.verdict == STATS_REGRESSION || p->time.a.verdict == STATS_IMPROVEMENT);
+		*contradicted = p->timed && p->time.a.verdict == STATS_NO_CHANGE;
+	}
+	return 0;
+}
+
+int bisect_prove(struct bisect *b, bool *again, struct error *e)
+{
+	struct search_result r;
+	search_get_result(b->search, &r);
+	*again = false;
+	int rc = 0;
+	for (size_t i = 0; !rc && i < r.n_steps; i++) {
+		size_t c = r.steps[i].commit, before;
+		bool ok, confirmed = false, contradicted = false;
+		if (!r.steps[i].named)
+			continue;
+		rc = bisect_need_arm(b, c, &ok, e);
+		for (size_t k = 0; !rc && ok && k < b->range.commits[c].n_parents; k++) {
+			bool yes = false, no = false;
+			rc = measurable(b, b->range.commits[c].parents[k], &before, e);
+			if (!rc && before != BISECT_NONE && before != c)
+				rc = prove_pair(b, c, before, &yes, &no, e);
+			confirmed |= yes;
+			contradicted |= no;
+		}
+		if (!rc && !confirmed && contradicted && !bisect_out_of_time(b)) {
+			bisect_say(b, -1, "%s is no different from its parent: searching on", b->range.commits[c].info.short_id);
+			search_verdict(b->search, (uint32_t)c, false, PROOF_ERROR);
+			*again = true;
+		}
+	}
+	search_result_release(&r);
+	return rc;
+}

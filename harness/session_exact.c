@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness/session_exact.h"
+
+#include "base/buf.h"
+#include "harness/session_private.h"
+#include "harness/store_read.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Enough turns that one of them more or less does not show in the third digit, few enough for a third of a second. */
+#define EXACT_OPERATIONS 200000
+#define EXACT_WARMUP 20000
+#define EXACT_COSTS_MAX 300 /* functions kept of one count, dearest first */
+
+struct job {
+	const struct exact_request *request;
+	struct exact_answer *answer;
+	struct callgrind_result result;
+	struct error error;
+	int rc;
+};
+
+struct pool {
+	struct session *s;
+	struct job **todo; /* not answered from the record */
+	size_t n, next;
+	size_t *finished; /* indices into todo, in the order of their end */
+	size_t n_finished;
+	bool stop;
+	pthread_mutex_t lock;
+	pthread_cond_t one_done;
+};
+
+static int count_one(struct session *s, struct job *j)
+{
+	const struct arm_state *a = &s->arms[j->request->arm];
+	const struct case_state *k = &s->cases[j->request->index];
+	char **argv = bench_case_argv(k->c, 1, s->o.workloads, a->prefix);
+	if (!strstr(k->c->command[0], "{prefix}")) {
+		free(argv[0]);
+		argv[0] = x_strdup(k->program);
+	}
+	struct callgrind_spec spec = {
+		.run = { .kind = a->kind, .subject = a->kind == RUN_EXEC ? NULL : a->artifact, .argv = (const char *const *)argv,
+			 .env = (const char *const *)k->c->environment, .operations = EXACT_OPERATIONS, .has_warmup = true,
+			 .warmup = EXACT_WARMUP },
+		.repeats = 2,
+	};
+	int rc = callgrind_count(&spec, &j->result, &j->error);
+	bench_case_argv_release(argv);
+	return rc;
+}
+
+static void *work(void *arg)
+{
+	struct pool *p = arg;
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop && p->next < p->n) {
+		size_t mine = p->next++;
+		pthread_mutex_unlock(&p->lock);
+		p->todo[mine]->rc = count_one(p->s, p->todo[mine]);
+		pthread_mutex_lock(&p->lock);
+		if (p->todo[mine]->rc)
+			p->stop = true;
+		p->finished[p->n_finished++] = mine;
+		pthread_cond_signal(&p->one_done);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static double per_call(const struct cgsum *sum, const char *object, const char *function)
+{
+	struct cgsum_entry entry = cgsum_entry(sum, object, function);
+	return entry.outer_calls ? (double)entry.outer_inclusive_ir / (double)entry.outer_calls : NAN;
+}
+
+static void answer_of(const struct callgrind_result *r, const char *artifact, struct exact_answer *a)
+{
+	a->outcome = r->outcome;
+	snprintf(a->why, sizeof(a->why), "%s", r->why);
+	a->per_malloc = a->per_free = a->per_op = NAN;
+	a->counted = r->n > 0 && r->operations &&
+		     (r->outcome == CALLGRIND_EXACT || r->outcome == CALLGRIND_STATISTICAL || r->outcome == CALLGRIND_NOT_REPEATING);
+	a->exact = a->counted && r->outcome == CALLGRIND_EXACT;
+	if (!a->counted)
+		return;
+	a->instructions = r->ir[0], a->least = r->ir_min, a->most = r->ir_max, a->operations = r->operations;
+	a->per_op = (double)a->instructions / (double)a->operations;
+	if (artifact) {
+		a->per_malloc = per_call(&r->sum, artifact, "malloc");
+		a->per_free = per_call(&r->sum, artifact, "free");
+	}
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	return slash ? slash + 1 : path;
+}
+
+static size_t costs_of(const struct cgsum *sum, struct store_cost *costs)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < sum->nfunctions && n < EXACT_COSTS_MAX; i++) {
+		const struct cgsum_function *f = &sum->functions[i];
+		bool again = false;
+		for (size_t k = 0; k < n && !again; k++)
+			again = !strcmp(costs[k].function, f->name ? f->name : "") && !strcmp(costs[k].object, base_name(f->object) ? base_name(f->object) : "") &&
+				!strcmp(costs[k].file, f->file ? f->file : "");
+		if (again)
+			continue;
+		costs[n++] = (struct store_cost){
+			.object = base_name(f->object) ? base_name(f->object) : "", .function = f->name ? f->name : "", .file = f->file ? f->file : "",
+			.self_instructions = (int64_t)f->self_ir, .inclusive_instructions = STORE_INT(f->inclusive_ir), .calls = STORE_INT(f->calls),
+		};
+	}
+	return n;
+}
+
+static int next_exact_round(struct session *s, int64_t case_id, int64_t *number, struct error *e)
+{
+	struct store_rows *r = rows_open(s->store, "SELECT ifnull (max (number) + 1, 0) FROM round"
+						   " WHERE session_id = :session AND case_id = :case AND kind = 'exact'");
+	rows_bind_int(r, ":session", s->id);
+	rows_bind_int(r, ":case", case_id);
+	int rc = rows_next(r, e);
+	*number = rc > 0 ? rows_int(r, 0) : 0;
+	rows_close(r);
+	return rc < 0 ? rc : 0;
+}
+
+static int keep(struct session *s, const struct job *j, struct error *e)
+{
+	const struct arm_state *a = &s->arms[j->request->arm];
+	const struct case_state *k = &s->cases[j->request->index];
+	const struct callgrind_result *r = &j->result;
+	const struct exact_answer *x = j->answer;
+	struct store_run runs[CALLGRIND_REPEATS_MAX] = { 0 };
+	struct store_sample samples[CALLGRIND_REPEATS_MAX][3];
+	struct store_cost *costs = x_calloc(EXACT_COSTS_MAX, sizeof(*costs));
+	size_t n = x->counted ? r->n : 1;
+	const char *quality = x->exact ? "exact" : "measured";
+	char checksum[20];
+	snprintf(checksum, sizeof(checksum), "%016llx", (unsigned long long)r->checksum);
+	for (size_t i = 0; i < n; i++) {
+		size_t m = 0;
+		if (x->counted)
+			samples[i][m++] = (struct store_sample){ "instructions_exact", STORE_COUNT(r->ir[i]), "callgrind", quality, { 0 }, { 0 } };
+		if (x->counted && i == 0 && isfinite(x->per_malloc))
+			samples[i][m++] = (struct store_sample){ "instructions_per_malloc", STORE_FIGURE(x->per_malloc), "callgrind", quality, { 0 }, { 0 } };
+		if (x->counted && i == 0 && isfinite(x->per_free))
+			samples[i][m++] = (struct store_sample){ "instructions_per_free", STORE_FIGURE(x->per_free), "callgrind", quality, { 0 }, { 0 } };
+		runs[i] = (struct store_run){
+			.arm_id = a->id, .multiplier = 1, .outcome = x->counted ? "ok" : callgrind_outcome_name(r->outcome),
+			.detail = x->why[0] ? x->why : NULL, .operations = r->operations ? STORE_INT(r->operations) : (struct store_opt){ 0 },
+			.checksum = r->has_checksum ? checksum : NULL, .proof = a->artifact, .subject_hash = a->hash[0] ? a->hash : NULL,
+			.samples = samples[i], .n_samples = m,
+		};
+	}
+	if (x->counted) {
+		runs[0].costs = costs;
+		runs[0].n_costs = costs_of(&r->sum, costs);
+	}
+	struct store_round round = { .session_id = s->id, .case_id = k->id, .sitting = s->sitting, .kind = STORE_EXACT, .runs = runs, .n_runs = n };
+	int rc = next_exact_round(s, k->id, &round.number, e);
+	if (!rc)
+		rc = store_round(s->store, &round, NULL, NULL, e);
+	free(costs);
+	return rc;
+}
+
+static int recorded_figure(struct session *s, int64_t build, int64_t case_id, const char *metric, double *out, struct error *e)
+{
+	struct store_exact x;
+	int rc = store_exact(s->store, build, case_id, metric, 1, &x, e);
+	*out = !rc && x.found ? x.median : NAN;
+	return rc;
+}
+
+/* counted stays false when the record has nothing. */
+static int from_record(struct session *s, const struct exact_request *q, struct exact_answer *a, struct error *e)
+{
+	int64_t build = s->arms[q->arm].build.v, case_id = s->cases[q->index].id;
+	struct store_exact x;
+	int rc = store_exact(s->store, build, case_id, "instructions_exact", 1, &x, e);
+	if (rc || !x.found || !x.operations.known || x.repeats < 2)
+		return rc;
+	*a = (struct exact_answer){ .counted = true, .recorded = true, .exact = x.least >= x.most, .outcome = CALLGRIND_EXACT,
+				    .instructions = (uint64_t)x.median, .least = (uint64_t)x.least, .most = (uint64_t)x.most,
+				    .operations = (uint64_t)x.operations.v, .per_op = x.median / (double)x.operations.v };
+	if (!a->exact)
+		a->outcome = CALLGRIND_NOT_REPEATING;
+	rc = recorded_figure(s, build, case_id, "instructions_per_malloc", &a->per_malloc, e);
+	if (!rc)
+		rc = recorded_figure(s, build, case_id, "instructions_per_free", &a->per_free, e);
+	return rc;
+}
+
+static int run_pool(struct pool *p, unsigned jobs, exact_progress *progress, void *ctx, size_t done, size_t all, struct error *e)
+{
+	pthread_t threads[16];
+	unsigned n_threads = jobs < 1 ? 1 : jobs > 16 ? 16 : jobs, started = 0;
+	int rc = 0;
+	for (; started < n_threads && started < p->n; started++)
+		if (pthread_create(&threads[started], NULL, work, p))
+			break;
+	if (!started && p->n)
+		return error_set(e, -EAGAIN, "cannot start a thread to count with");
+	pthread_mutex_lock(&p->lock);
+	for (size_t seen = 0; seen < p->n; seen++) {
+		while (p->n_finished == seen && !(p->stop && p->n_finished == p->next))
+			pthread_cond_wait(&p->one_done, &p->lock);
+		if (p->n_finished == seen)
+			break;
+		struct job *j = p->todo[p->finished[seen]];
+		pthread_mutex_unlock(&p->lock);
+		if (j->rc) {
+			rc = rc ? rc : error_set(e, j->rc, "%s", j->error.text);
+		} else {
+			answer_of(&j->result, p->s->arms[j->request->arm].artifact, j->answer);
+			int kept = keep(p->s, j, e);
+			rc = rc ? rc : kept;
+			callgrind_release(&j->result);
+		}
+		if (progress)
+			progress(ctx, ++done, all);
+		pthread_mutex_lock(&p->lock);
+		p->stop |= rc != 0;
+	}
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	return rc;
+}
+
+int session_exact(struct session *s, const struct exact_request *requests, size_t n, unsigned jobs, bool again, exact_progress *progress,
+		  void *ctx, struct exact_answer *out, struct error *e)
+{
+	struct job *list = x_calloc(n, sizeof(*list));
+	struct pool p = { .s = s, .todo = x_calloc(n, sizeof(*p.todo)), .finished = x_calloc(n, sizeof(*p.finished)),
+			  .lock = PTHREAD_MUTEX_INITIALIZER, .one_done = PTHREAD_COND_INITIALIZER };
+	int rc = 0;
+	for (size_t i = 0; !rc && i < n; i++) {
+		list[i] = (struct job){ .request = &requests[i], .answer = &out[i] };
+		out[i] = (struct exact_answer){ 0 };
+		if (!again)
+			rc = from_record(s, &requests[i], &out[i], e);
+		if (!out[i].counted)
+			p.todo[p.n++] = &list[i];
+	}
+	if (!rc)
+		rc = run_pool(&p, jobs, progress, ctx, n - p.n, n, e);
+	for (size_t i = 0; i < n; i++)
+		callgrind_release(&list[i].result);
+	free(list), free(p.todo), free(p.finished);
+	return rc;
+}

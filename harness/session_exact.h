@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "harness/callgrind.h"
+#include "harness/session.h"
+
+/*
+ * Exact counts of a session's arms: the timed region under callgrind, on the canonical link, each made twice to show that
+ * it repeats. A build that was counted on this case before is taken from the record.
+ */
+struct exact_request {
+	size_t arm, index; /* of the session's arms and cases */
+};
+
+struct exact_answer {
+	bool counted; /* per_op is a figure */
+	bool exact;   /* it repeats to the instruction */
+	bool recorded; /* taken from the record, not made now */
+	enum callgrind_outcome outcome;
+	char why[600];	       /* why not counted, or not exact */
+	uint64_t instructions; /* of the region, of the first count */
+	uint64_t least, most;
+	uint64_t operations;
+	double per_op;
+	double per_malloc, per_free; /* NAN: not called, or not told apart */
+};
+
+/* Told after each: which request of how many. Called by the caller's thread. */
+typedef void exact_progress(void *ctx, size_t done, size_t n);
+
+/*
+ * Answer n requests, `jobs` at a time. again: count though the record has it. Every answer is stored before the next is begun
+ * by its thread. Returns 0 whatever came of the counts; -EINTR, or the harness's own failure, with what is done in the record.
+ */
+int session_exact(struct session *s, const struct exact_request *requests, size_t n, unsigned jobs, bool again, exact_progress *progress,
+		  void *ctx, struct exact_answer *out, struct error *e);
