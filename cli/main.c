@@ -49,6 +49,13 @@ static int words(int argc, char **argv)
 
 const struct cli_verb cli_verbs[] = {
 	{ "doctor", cmd_doctor, help_doctor, false },
+	{ "run", cmd_run, help_run, false },
+	{ "build", cmd_build, help_build, false },
+	{ "bench", cmd_bench, help_bench, false },
+	{ "compare", cmd_compare, help_compare, false },
+	{ "bisect", cmd_bisect, help_bisect, false },
+	{ "verify-history", cmd_verify_history, help_verify_history, false },
+	{ "gc", cmd_gc, help_gc, false },
 	{ "help", help, "explain a verb\n\nusage: hakperf help [VERB]\n", false },
 	{ "version", version, "print the version\n\nusage: hakperf --version\n", true },
 	{ "words", words, "list the verbs, for completion\n\nusage: hakperf words\n", true },

@@ -5,6 +5,24 @@
  * One file per verb: cli/NAME.c defines `int cmd_NAME(int argc, char **argv)` (argv[0] is the verb; returns an enum cli_exit)
  * and `const char help_NAME[]`; both are declared here and entered in the table of cli/main.c.
  */
+#define VERB(name)                          \
+	int cmd_##name(int argc, char **argv); \
+	extern const char help_##name[]
 
-int cmd_doctor(int argc, char **argv);
-extern const char help_doctor[];
+VERB(run);
+VERB(build);
+VERB(bench);
+VERB(compare);
+VERB(bisect);
+VERB(verify_history);
+VERB(gc);
+VERB(doctor);
+VERB(simulate);
+VERB(export);
+VERB(log);
+
+struct project;
+struct error;
+
+/* The main job's page; *page: its absolute path, the caller's to free. */
+int run_report(struct project *p, char **page, struct error *e);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/show.h"
+
+#include "base/buf.h"
+#include "cli/table.h"
+#include "harness/metric.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+static double num(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+void show_verdict(const struct verdict_answer *a, char *out, size_t n)
+{
+	char change[32], lo[32], hi[32];
+	enum stats_verdict v = a->a.verdict;
+	const char *colour = v == STATS_REGRESSION || v == STATS_INVALID ? table_colour(TABLE_BAD) : v == STATS_IMPROVEMENT ? table_colour(TABLE_GOOD) : "";
+	if (!a->a.log.n) {
+		snprintf(out, n, "no rounds");
+		return;
+	}
+	bool bounded = isfinite(a->a.log.lo) && isfinite(a->a.log.hi);
+	snprintf(out, n, "%s%s%s%s %s%s%s%s%s%s", colour, stats_verdict_name(v), colour[0] ? table_colour(TABLE_PLAIN) : "", "",
+		 table_change(a->a.ratio, change, sizeof(change)), bounded ? " [" : "", bounded ? table_change(a->a.lo, lo, sizeof(lo)) : "",
+		 bounded ? ", " : "", bounded ? table_change(a->a.hi, hi, sizeof(hi)) : "", bounded ? "]" : "");
+}
+
+static void commit_line(const json_t *c, FILE *to)
+{
+	const char *phase = str(c, "phase");
+	fprintf(to, "%s%s%s  %s%s%s%s", table_colour(TABLE_BOLD), str(c, "short"), table_colour(TABLE_PLAIN), str(c, "subject"),
+		*phase ? "  (phase " : "", phase, *phase ? ")" : "");
+}
+
+static void proof_line(const json_t *p, const char *key, FILE *to)
+{
+	const json_t *f = json_object_get(p, key);
+	char change[32], lo[32], hi[32], before[32], after[32];
+	if (!json_is_object(f))
+		return;
+	fprintf(to, "      beside its parent %s, by %s: %s %s", str(json_object_get(p, "parent"), "short"),
+		!strcmp(key, "time") ? str(f, "metric") : "exact count", str(f, "verdict"), table_change(num(f, "value"), change, sizeof(change)));
+	if (!strcmp(key, "time"))
+		fprintf(to, " [%s, %s], %s → %s %s, %.0f rounds", table_change(num(f, "lo"), lo, sizeof(lo)), table_change(num(f, "hi"), hi, sizeof(hi)),
+			table_number(num(f, "before"), before, sizeof(before)), table_number(num(f, "after"), after, sizeof(after)),
+			str(f, "metric_unit"), num(f, "rounds"));
+	else
+		fprintf(to, ", %.2f → %.2f instructions an operation", num(f, "before"), num(f, "after"));
+	if (*str(f, "detail"))
+		fprintf(to, " (%s)", str(f, "detail"));
+	fputc('\n', to);
+}
+
+static void culprit(const json_t *c, size_t rank, FILE *to)
+{
+	char change[32], lo[32], hi[32];
+	fprintf(to, "%zu. ", rank);
+	commit_line(c, to);
+	fprintf(to, "\n   %s%s%s of %s %s", table_colour(!strcmp(str(c, "direction"), "regression") ? TABLE_BAD : TABLE_GOOD), str(c, "direction"),
+		table_colour(TABLE_PLAIN), str(c, "metric"), table_change(num(c, "ratio"), change, sizeof(change)));
+	if (isfinite(num(c, "lo")) && num(c, "lo") != num(c, "hi"))
+		fprintf(to, " [%s, %s]", table_change(num(c, "lo"), lo, sizeof(lo)), table_change(num(c, "hi"), hi, sizeof(hi)));
+	fprintf(to, ", posterior %.3f%s\n", num(c, "posterior"), json_is_true(json_object_get(c, "proved")) ? ", proved beside its parent" : "");
+	size_t i;
+	json_t *x;
+	if (!json_is_true(json_object_get(c, "named"))) {
+		fprintf(to, "   one of these (credible set):\n");
+		json_array_foreach(json_object_get(c, "set"), i, x) {
+			char bar[64];
+			fprintf(to, "     %5.1f %% %-10s ", 100 * num(x, "probability"), table_bar(num(x, "probability"), 10, bar, sizeof(bar)));
+			commit_line(x, to);
+			fputc('\n', to);
+		}
+	}
+	json_array_foreach(json_object_get(c, "proofs"), i, x) {
+		proof_line(x, "instructions", to);
+		proof_line(x, "time", to);
+	}
+}
+
+void show_bisect(const json_t *result, FILE *to)
+{
+	const char *outcome = str(result, "outcome");
+	const json_t *culprits = json_object_get(result, "culprits"), *ends = json_object_get(result, "ends");
+	fprintf(to, "%s, %s, variant %s: %.0f commits, %.0f of them touch the subject\n  good ", str(result, "case"), str(result, "metric"),
+		str(result, "variant"), num(result, "commits"), num(result, "commits_changing_subject"));
+	commit_line(json_object_get(result, "good"), to);
+	fputs("\n  bad  ", to);
+	commit_line(json_object_get(result, "bad"), to);
+	fputc('\n', to);
+	const json_t *t = json_object_get(ends, "time");
+	char change[32];
+	if (t)
+		fprintf(to, "  ends by %s: %s %s, %.0f rounds%s%s\n", str(t, "metric"), str(t, "verdict"),
+			table_change(num(t, "value"), change, sizeof(change)), num(t, "rounds"), *str(t, "detail") ? "; " : "", str(t, "detail"));
+	t = json_object_get(ends, "instructions");
+	if (t)
+		fprintf(to, "  ends by exact count: %.2f → %.2f instructions an operation\n", num(t, "before"), num(t, "after"));
+	fputc('\n', to);
+	size_t i;
+	json_t *c;
+	json_array_foreach(culprits, i, c)
+		culprit(c, i + 1, to);
+	if (!json_array_size(culprits)) {
+		fprintf(to, "%s: %s\n", outcome, str(result, "why"));
+		if (isfinite(num(result, "smallest_seen")))
+			fprintf(to, "a difference of %.1f %% would have been seen\n", 100 * num(result, "smallest_seen"));
+	} else if (*str(result, "why")) {
+		fprintf(to, "%s: %s\n", outcome, str(result, "why"));
+	}
+	json_array_foreach(json_object_get(result, "broken"), i, c) {
+		fprintf(to, "skipped: ");
+		commit_line(c, to);
+		fprintf(to, ": %s\n", str(c, "outcome"));
+	}
+	fprintf(to, "\n%.0f builds, %.0f measurements, %.0f s\n", num(result, "builds"), num(result, "measurements"), num(result, "wall_s"));
+}
+
+/* A cost per operation where the metric allows: people compare nanoseconds. */
+static void figure(const char *metric, double v, char *out, size_t n)
+{
+	char number[32];
+	if (!strncmp(metric, "ops_per", 7))
+		snprintf(out, n, "%.2f ns", 1e9 / v);
+	else
+		snprintf(out, n, "%s", table_number(v, number, sizeof(number)));
+}
+
+static int timed_table(struct measure *m, size_t k, FILE *to, struct error *e)
+{
+	char name[128];
+	const char *metric = measure_metric(m, k);
+	fprintf(to, "\n%s%s%s, judged by %s\n", table_colour(TABLE_BOLD), bench_case_name(&m->cases[k].c, name, sizeof(name)), table_colour(TABLE_PLAIN), metric);
+	bool per_op = !strncmp(metric, "ops_per", 7);
+	struct table *t = table_new(6, "lrrrll");
+	table_head(t, "revision", per_op ? "M ops/s" : metric, per_op ? "per op" : "", "rounds", "against the one before", "against the first");
+	size_t before = SIZE_MAX, first = SIZE_MAX;
+	int rc = 0;
+	for (size_t a = 0; !rc && a < m->n_arms; a++) {
+		if (!m->arms[a].ok)
+			continue;
+		struct verdict_answer x = { 0 }, y = { 0 };
+		char v1[128] = "", v2[128] = "", value[32] = "", cost[32] = "", rounds[32] = "";
+		double v = NAN;
+		if (before == SIZE_MAX) {
+			for (size_t b = a + 1; b < m->n_arms; b++)
+				if (m->arms[b].ok) {
+					rc = measure_ask(m, k, a, b, -1, &x, e);
+					v = x.before;
+					break;
+				}
+			if (isnan(v) && !rc) /* alone */
+				v = measure_median(m, k, a, e);
+		} else {
+			rc = measure_ask(m, k, before, a, -1, &x, e);
+			v = x.after;
+			show_verdict(&x, v1, sizeof(v1));
+			if (!rc && first != before) {
+				rc = measure_ask(m, k, first, a, -1, &y, e);
+				show_verdict(&y, v2, sizeof(v2));
+			}
+		}
+		if (per_op)
+			snprintf(value, sizeof(value), "%.1f", v / 1e6);
+		else
+			table_number(v, value, sizeof(value));
+		if (per_op)
+			figure(metric, v, cost, sizeof(cost));
+		snprintf(rounds, sizeof(rounds), "%zu", x.a.log.n ? x.a.log.n : session_rounds_done(m->session, m->cases[k].index));
+		table_row(t, m->arms[a].label, value, cost, rounds, v1, v2);
+		first = first == SIZE_MAX ? a : first;
+		before = a;
+	}
+	if (!rc)
+		table_print(t, to);
+	table_free(t);
+	return rc;
+}
+
+static void exact_table(const struct measure *m, size_t k, FILE *to)
+{
+	char name[128];
+	fprintf(to, "\n%s%s%s, exact instructions (callgrind, timed region)\n", table_colour(TABLE_BOLD),
+		bench_case_name(&m->cases[k].c, name, sizeof(name)), table_colour(TABLE_PLAIN));
+	struct table *t = table_new(5, "lrrrr");
+	table_head(t, "revision", "per malloc", "per free", "per operation", "change");
+	double before = NAN;
+	for (size_t a = 0; a < m->n_arms; a++) {
+		const struct exact_answer *x = measure_exact_of(m, k, a);
+		char malloc_cost[32] = "–", free_cost[32] = "–", op[32] = "–", change[32] = "";
+		if (x->counted) {
+			if (isfinite(x->per_malloc))
+				snprintf(malloc_cost, sizeof(malloc_cost), "%.1f", x->per_malloc);
+			if (isfinite(x->per_free))
+				snprintf(free_cost, sizeof(free_cost), "%.1f", x->per_free);
+			snprintf(op, sizeof(op), "%.2f%s", x->per_op, x->exact ? "" : " ±");
+			if (isfinite(before))
+				snprintf(change, sizeof(change), "%+.2f", x->per_op - before);
+			before = x->per_op;
+		} else if (!m->arms[a].ok) {
+			snprintf(op, sizeof(op), "%s", build_outcome_name(m->arms[a].build.outcome));
+		}
+		table_row(t, m->arms[a].label, malloc_cost, free_cost, op, change);
+	}
+	table_print(t, to);
+	table_free(t);
+}
+
+int show_measure(struct measure *m, FILE *to, struct error *e)
+{
+	int rc = 0;
+	for (size_t k = 0; k < m->n_cases; k++)
+		if (m->cases[k].exact)
+			exact_table(m, k, to);
+	for (size_t k = 0; !rc && k < m->n_cases; k++)
+		if (m->cases[k].timed)
+			rc = timed_table(m, k, to, e);
+	return rc;
+}
