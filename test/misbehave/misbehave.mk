@@ -10,4 +10,9 @@ $(BUILD)/test/misbehave/%.so: test/misbehave/%.c harness/workload/workload.mk $(
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SUBJECT_FLAGS) -shared -o $@ $<
 
-$(BUILD)/test/test_run: | $(MISBEHAVE) $(MISBEHAVE_LIBRARIES) $(WORKLOADS) $(CONTROLS) $(NULL_ALLOCATOR)
+# The same program with an allocator inside, as a subject of kind `library` is.
+$(MISBEHAVE)-linked: test/misbehave/misbehave.c $(BUILD)/control/0/lib/libcontrol.so
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORKLOAD_FLAGS) -pie -o $@ $< $(BUILD)/control/0/share/hakperf/objects/*.o
+
+$(BUILD)/test/test_run: | $(MISBEHAVE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(WORKLOADS) $(CONTROLS) $(NULL_ALLOCATOR)

@@ -197,6 +197,26 @@ static void a_file_under_another_name_is_the_same_file(void **state)
 	run_release(&r);
 }
 
+/* Kind `library`: the program itself is the file that must own the functions. */
+static void a_linked_allocator_is_proved_too(void **state)
+{
+	(void)state;
+	const char *linked = in_build("test/misbehave/misbehave-linked");
+	const char *const inside[] = { linked, "ok", NULL }, *const outside[] = { misbehave, "ok", NULL };
+	struct run_spec spec = spec_of(inside, linked);
+	struct run_result r = { 0 };
+	spec.kind = RUN_LIBRARY;
+	run_ok(&spec, &r);
+	assert_true(r.proved);
+	assert_true(r.libc_heap_bytes == 0);
+	run_release(&r);
+	spec = spec_of(outside, misbehave);
+	spec.kind = RUN_LIBRARY;
+	assert_int_equal(run_once(&spec, &r, NULL), 0);
+	assert_int_equal(r.outcome, RUN_NOT_INTERPOSING);
+	run_release(&r);
+}
+
 static void refuses_what_cannot_be_meant(void **state)
 {
 	(void)state;
@@ -566,6 +586,7 @@ int main(void)
 		cmocka_unit_test(tells_outcomes_apart),
 		cmocka_unit_test(proves_who_owns_malloc),
 		cmocka_unit_test(a_file_under_another_name_is_the_same_file),
+		cmocka_unit_test(a_linked_allocator_is_proved_too),
 		cmocka_unit_test(refuses_what_cannot_be_meant),
 		cmocka_unit_test(checksums_agree_over_subjects),
 		cmocka_unit_test(a_wrong_allocator_does_not_look_fast),
