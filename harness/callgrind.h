@@ -44,7 +44,8 @@ struct callgrind_result {
 	unsigned n;    /* repeats that gave a count */
 	uint64_t ir[CALLGRIND_REPEATS_MAX]; /* instructions of the region, all threads, in the order of the runs */
 	uint64_t ir_min, ir_max;
-	uint64_t subject_ir;  /* of the first: executed in the subject's file itself; 0 without a subject */
+	char *object;	      /* the subject's file as `sum` names it (links resolved); NULL without one. Owned */
+	uint64_t subject_ir;  /* of the first: executed in that file itself; 0 without a subject */
 	uint64_t operations;  /* as the program reported them, 0: unknown */
 	uint64_t checksum;
 	bool has_checksum;
@@ -59,6 +60,12 @@ struct callgrind_result {
  */
 int callgrind_count(const struct callgrind_spec *spec, struct callgrind_result *r, struct error *e);
 void callgrind_release(struct callgrind_result *r); /* safe to repeat */
+
+/*
+ * Calls into an entry point ("malloc") in the region, by whoever owns it. Valgrind knows the file of code in .text alone; entry
+ * points that lie in a section of their own (tcmalloc's do) are found under the unknown file "???".
+ */
+struct cgsum_entry callgrind_entry(const struct callgrind_result *r, const char *function);
 
 /*
  * The tool's own static program, NULL when it is not there. Debian's `valgrind` is a shell script, which would be run

@@ -90,6 +90,10 @@ static const char program[] =
 	"void *aligned_alloc(size_t a, size_t n) { char *p = malloc(n + a); return p + (a - (size_t)p % a) % a; }\n"
 
 static const char toy[] = TOY("void *malloc(size_t n) { return take(n); }\nvoid free(void *p) { (void)p; }\n");
+/* The whole of it in a section of its own, whose file valgrind does not know; and reached by a link. */
+static const char section_toy[] = TOY("__attribute__((section(\"odd_text\"))) void *malloc(size_t n) {\n"
+				      "  void *p = pool + at; at += (n + 31) & ~(size_t)15; return p; }\n"
+				      "__attribute__((section(\"odd_text\"))) void free(void *p) { (void)p; }\n");
 /* Reserves 128 GiB at first, which valgrind refuses, and then leans on libc. */
 static const char big_toy[] = TOY(
 	"static int state;\n"
@@ -170,6 +174,8 @@ static void exact_counts_are_the_ones_counted_by_hand(void **state)
 	assert_int_equal(m.outer_inclusive_ir % 1000, 0);
 	assert_int_equal(f.outer_inclusive_ir, 1000);
 	assert_int_equal(r.subject_ir, m.inclusive_ir + f.inclusive_ir);
+	assert_string_equal(r.object, s.subject);
+	assert_int_equal(callgrind_entry(&r, "malloc").calls, m.calls);
 
 	uint64_t addresses = 0, functions = 0;
 	for (size_t i = 0; i < r.sum.naddresses; i++)
@@ -266,6 +272,32 @@ static void what_cannot_be_believed_is_said(void **state)
 	}
 }
 
+static void subjects_by_another_name(void **state)
+{
+	(void)state;
+	static const struct {
+		int line;
+		const char *subject;
+	} rows[] = { { __LINE__, "section_toy.so" }, { __LINE__, "link.so" } };
+	char *to = path_of("toy.so"), *link = path_of("link.so");
+	assert_int_equal(symlink(to, link), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct setup s;
+		struct callgrind_result r = { 0 };
+		prepare(&s, rows[i].subject, "100", "-");
+		s.spec.repeats = 1;
+		count(&s.spec, &r);
+		struct cgsum_entry m = callgrind_entry(&r, "malloc"), f = callgrind_entry(&r, "free");
+		if (r.outcome != CALLGRIND_EXACT || m.outer_calls != 100 || f.outer_calls != 100)
+			fail_msg("line %d: %s '%s' %llu", rows[i].line, callgrind_outcome_name(r.outcome), r.why,
+				 (unsigned long long)m.outer_calls);
+		callgrind_release(&r);
+		release(&s);
+	}
+	free(to);
+	free(link);
+}
+
 static void programs_without_a_region(void **state)
 {
 	(void)state;
@@ -305,6 +337,7 @@ static int make_folder(void **state)
 	compile("program", program, NULL);
 	compile("plain", plain_program, NULL);
 	compile("toy.so", toy, "-shared");
+	compile("section_toy.so", section_toy, "-shared");
 	compile("big_toy.so", big_toy, "-shared");
 	compile("no_toy.so", no_toy, "-shared");
 	return 0;
@@ -319,14 +352,11 @@ static int remove_folder(void **state)
 
 int main(void)
 {
-	if (!callgrind_tool()) {
-		print_message("callgrind: skipped, valgrind is not installed\n");
-		return 0;
-	}
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exact_counts_are_the_ones_counted_by_hand),
 		cmocka_unit_test(the_environment_is_fixed),
 		cmocka_unit_test(what_cannot_be_believed_is_said),
+		cmocka_unit_test(subjects_by_another_name),
 		cmocka_unit_test(programs_without_a_region),
 	};
 	return cmocka_run_group_tests_name("callgrind", tests, make_folder, remove_folder);
