@@ -47,7 +47,7 @@ static __attribute__((noinline)) void run(struct table *t, uint64_t n)
 
 int main(int argc, char **argv)
 {
-	uint64_t cycles = 4000, ws = 32, seed = 42, min = 64u << 10, max = 4u << 20, warmup = HAKPERF_UNKNOWN;
+	uint64_t cycles = 1000, ws = 32, seed = 42, min = 64u << 10, max = 4u << 20, warmup = HAKPERF_UNKNOWN;
 	bool cold = false;
 	struct workload_option options[] = {
 		{ "cycles", WORKLOAD_NUMBER, &cycles, 1, UINT64_C(1) << 40, 1, .help = "timed operations" },
