@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "harness/store_db.h"
 #include "harness/store_file.h"
+#include "harness/store_read.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -163,6 +164,25 @@ int store_commit(struct store *s, struct error *e)
 void store_rollback(struct store *s)
 {
 	undo(s);
+}
+
+int store_snapshot(struct store *s, struct error *e)
+{
+	if (s->depth == 0) {
+		int rc = run_sql(s, "BEGIN", "read", e);
+		if (rc)
+			return rc;
+		error_clear(&s->first);
+	}
+	s->depth++;
+	return 0;
+}
+
+void store_snapshot_end(struct store *s)
+{
+	assert(s->depth > 0);
+	if (--s->depth == 0)
+		undo(s);
 }
 
 int db_end(struct store *s, int rc, struct error *e)

@@ -149,6 +149,51 @@ int store_points(struct store *s, int64_t session, int64_t case_id, enum store_k
 	LOADED(out, r, rc);
 }
 
+/* A metric's id; 0 for one that has no figures here. A bound id lets SQLite go to a metric's samples at once. */
+static int metric_known(struct store *s, const char *metric, int64_t *id, struct error *e)
+{
+	struct store_rows *r = rows_open(s, "SELECT id FROM metric WHERE name = :name");
+	rows_bind_text(r, ":name", metric);
+	int rc = rows_next(r, e);
+	*id = rc > 0 ? rows_int(r, 0) : 0;
+	rows_close(r);
+	return rc < 0 ? rc : 0;
+}
+
+int store_medians(struct store *s, struct store_opt session, enum store_kind kind, const char *metric, struct store_medians *out,
+		  struct error *e)
+{
+	int64_t id;
+	memset(out, 0, sizeof(*out));
+	int known = metric_known(s, metric, &id, e);
+	if (known < 0)
+		return known;
+	struct store_rows *r = rows_open(
+		s, session.known ? "SELECT session_id, case_id, arm_id, runs, multiplier, median, least, most, per_operation FROM arm_summary"
+				   " WHERE session_id = :session AND kind = :kind AND metric_id = :metric"
+				   " ORDER BY session_id, case_id, arm_id, multiplier"
+				 : "SELECT session_id, case_id, arm_id, runs, multiplier, median, least, most, per_operation FROM arm_summary"
+				   " WHERE kind = :kind AND metric_id = :metric ORDER BY session_id, case_id, arm_id, multiplier");
+	if (session.known)
+		rows_bind_int(r, ":session", session.v);
+	rows_bind_text(r, ":kind", kind_name(kind));
+	rows_bind_int(r, ":metric", id);
+	LOAD(out, r, e, p)
+	{
+		p->session_id = rows_int(r, 0);
+		p->case_id = rows_int(r, 1);
+		p->arm_id = rows_int(r, 2);
+		p->runs = rows_int(r, 3);
+		p->multiplier = (int)rows_int(r, 4);
+		p->median = rows_real(r, 5);
+		p->least = rows_real(r, 6);
+		p->most = rows_real(r, 7);
+		p->per_operation = rows_optreal(r, 8);
+	}
+	(void)pool;
+	LOADED(out, r, rc);
+}
+
 int store_noise(struct store *s, int64_t machine, struct store_opt case_id, const char *metric, struct store_noises *out, struct error *e)
 {
 	struct store_rows *r = rows_open(

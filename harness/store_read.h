@@ -22,6 +22,13 @@ void store_free(struct store_pool *pool); /* takes NULL */
 		struct store_pool *pool; \
 	}
 
+/*
+ * Several questions in between see one state of the database, whatever others write meanwhile. Nothing may be written in between,
+ * unless within store_begin/commit outside. Nests.
+ */
+int store_snapshot(struct store *s, struct error *e);
+void store_snapshot_end(struct store *s);
+
 /* ---- one question's raw figures, for verdicts ---- */
 
 struct store_point {
@@ -40,6 +47,18 @@ struct store_points { STORE_LIST(struct store_point); };
 /* By round, then position. Runs without that metric are absent. */
 int store_points(struct store *s, int64_t session, int64_t case_id, enum store_kind kind, const char *metric, struct store_points *out,
 		 struct error *e);
+
+/* Medians by arm, over undisturbed rounds and successful runs, multipliers apart. */
+struct store_median {
+	int64_t session_id, case_id, arm_id, runs;
+	int multiplier;
+	double median, least, most;
+	struct store_optreal per_operation; /* median of value / operations; unset for metrics that do not grow with the operations */
+};
+struct store_medians { STORE_LIST(struct store_median); };
+/* session unset: of all. By session, case, arm, multiplier. */
+int store_medians(struct store *s, struct store_opt session, enum store_kind kind, const char *metric, struct store_medians *out,
+		  struct error *e);
 
 /* ---- what this machine is known to do ---- */
 

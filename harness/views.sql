@@ -1,8 +1,8 @@
 -- Summaries of harness/schema.sql. They hold nothing, so that a migration drops them and makes them anew.
 -- Those that use median() and ln() need the functions that harness/store registers.
 
--- One line per sample with all names: what export writes, and the place to start for a query of one's own.
-CREATE VIEW sample_long AS
+-- One line per run with all names.
+CREATE VIEW run_long AS
 SELECT round.id AS round_id, run.id AS run_id, round.session_id AS session_id, session.verb AS verb, machine.fingerprint AS machine,
 	round.number AS round, round.kind AS kind, round.sitting AS sitting, round.disturbed AS disturbed, round.disturbed_why AS disturbed_why,
 	round.steal_ns AS steal_ns, run.position AS position, session_arm.number AS arm, session_arm.role AS role,
@@ -16,15 +16,10 @@ SELECT round.id AS round_id, run.id AS run_id, round.session_id AS session_id, s
 	session_arm.environment_json AS arm_environment, run.multiplier AS multiplier, run.operations AS operations,
 	run.outcome AS outcome, run.checksum AS checksum, subject_binary.hash AS subject_hash, program_binary.hash AS program_hash,
 	run.link_seed AS link_seed, run.padding_bytes AS padding_bytes, run.startup_allocations AS startup_allocations, run.cpu AS cpu,
-	run.started_unix_ns AS started_unix_ns, run.whole_process AS whole_process, metric.name AS metric, metric.unit AS unit,
-	metric.better AS better, sample.value AS value, source.name AS source, sample.quality AS quality,
-	sample.enabled_ns AS enabled_ns, sample.running_ns AS running_ns
--- CROSS JOIN fixes the order of the loops, so that rows come sorted by round, position and metric without a sort.
+	run.started_unix_ns AS started_unix_ns, run.whole_process AS whole_process
+-- CROSS JOIN fixes the order of the loops, so that rows come sorted by round and position without a sort.
 FROM round
 	CROSS JOIN run ON run.round_id = round.id
-	CROSS JOIN sample ON sample.run_id = run.id
-	CROSS JOIN metric ON metric.id = sample.metric_id
-	CROSS JOIN source ON source.id = sample.source_id
 	CROSS JOIN session ON session.id = round.session_id
 	CROSS JOIN machine ON machine.id = session.machine_id
 	CROSS JOIN session_arm ON session_arm.id = run.arm_id
@@ -35,6 +30,15 @@ FROM round
 	LEFT JOIN commit_info ON commit_info.id = session_arm.commit_id
 	LEFT JOIN binary AS subject_binary ON subject_binary.id = run.subject_binary_id
 	LEFT JOIN binary AS program_binary ON program_binary.id = run.program_binary_id;
+
+-- One line per sample with all names: what export writes, and the place to start for a query of one's own.
+CREATE VIEW sample_long AS
+SELECT run_long.*, metric.name AS metric, metric.unit AS unit, metric.better AS better, sample.value AS value, source.name AS source,
+	sample.quality AS quality, sample.enabled_ns AS enabled_ns, sample.running_ns AS running_ns
+FROM run_long
+	JOIN sample ON sample.run_id = run_long.run_id
+	JOIN metric ON metric.id = sample.metric_id
+	JOIN source ON source.id = sample.source_id;
 
 -- Medians by arm over undisturbed, successful runs; per_operation is NULL for metrics that do not grow with the operations.
 CREATE VIEW arm_summary AS

@@ -234,7 +234,8 @@ CREATE TABLE sample (
 	metric_id INTEGER NOT NULL REFERENCES metric (id),
 	value ANY NOT NULL CHECK (typeof (value) IN ('integer', 'real')), -- of the whole timed region, in the metric's unit; counts stay integers
 	source_id INTEGER NOT NULL REFERENCES source (id),
-	quality TEXT NOT NULL CHECK (quality IN ('exact', 'measured', 'estimated', 'bound')), -- exact: repeats to the last digit
+	-- OR, not IN: a list of more than two makes a table of its own for every row that is stored.
+	quality TEXT NOT NULL CHECK (quality = 'exact' OR quality = 'measured' OR quality = 'estimated' OR quality = 'bound'), -- exact: repeats to the last digit
 	enabled_ns INTEGER, -- of a counter: time it was on
 	running_ns INTEGER, -- of a counter: time it really counted
 	PRIMARY KEY (run_id, metric_id)
