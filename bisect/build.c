@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "bisect/build_cache.h"
 #include "bisect/build_manifest.h"
+#include "bisect/linkcatch.h"
 #include "bisect/sandbox.h"
 #include "harness/artifact.h"
 #include "harness/probe.h"
@@ -251,21 +252,37 @@ static char *find_artifact(struct making *m)
 	return NULL;
 }
 
-/* Try what relinking promises, once per build: a shuffled link, and the canonical one byte for byte. */
+/* Does the replayed link give the artifact, byte for byte or at least in what is loaded? */
+static void compare_replay(struct making *m, struct relink *r, const char *out, bool *bytes, bool *loaded)
+{
+	struct artifact a;
+	struct error ignored = { 0 };
+	bool replayed = relink_canonical(r, out, &ignored) == 0 && artifact_read(out, &a, &ignored) == 0;
+	*bytes = replayed && !strcmp(a.file, m->b->file_hash);
+	*loaded = replayed && !strcmp(a.loaded, m->b->loaded_hash);
+}
+
+/*
+ * Try what relinking promises, once per build: a shuffled link, and the canonical one byte for byte. A link that was caught, not
+ * named by the recipe, must also give the artifact: else other objects than the artifact's would be measured.
+ */
 static void try_relink(struct making *m)
 {
 	struct relink *r = NULL;
 	struct error e = { 0 };
-	char *out = x_printf("%s/trial", m->scratch), hash[HASH_HEX];
+	char *out = x_printf("%s/trial", m->scratch);
+	bool caught = !relink_possible(m->prefix) && linkcatch_adopt(m->box, m->b->loaded_hash, m->prefix), loaded = false;
 	int rc = relink_open(&r, m->prefix, &e);
 	rc = rc ? rc : relink_shuffled(r, 1, out, &e);
+	if (r)
+		compare_replay(m, r, out, &m->b->canonical, &loaded);
+	if (!rc && caught && !loaded)
+		rc = error_set(&e, -EINVAL, "the link that was caught does not give the artifact again");
 	m->b->relinkable = rc == 0;
 	if (rc == -ENOENT && !relink_possible(m->prefix))
-		set(&m->b->relink_why, x_strdup("the build leaves no link command"));
+		set(&m->b->relink_why, x_strdup("the build leaves no link command, and no link that made the artifact was caught"));
 	else
 		set(&m->b->relink_why, x_strdup(e.text));
-	struct error ignored = { 0 };
-	m->b->canonical = r && relink_canonical(r, out, &ignored) == 0 && hash_file(out, hash, &ignored) == 0 && !strcmp(hash, m->b->file_hash);
 	unlink(out);
 	relink_close(r);
 	free(out);

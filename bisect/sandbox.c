@@ -2,6 +2,7 @@
 #include "bisect/sandbox.h"
 
 #include "base/fs.h"
+#include "bisect/linkcatch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,7 +108,12 @@ static void put(struct recipe_words *env, char *entry)
 static void build_env(const struct sandbox *s, const struct recipe *r, const struct recipe_values *v, struct recipe_words *env)
 {
 	char *home = sandbox_path(s, "home"), *bin = sandbox_path(s, "bin"), *tmp = s->bubblewrap ? x_strdup(INSIDE) : sandbox_path(s, "tmp");
-	put(env, s->ccache ? x_printf("PATH=%s:" SYSTEM_PATH, bin) : x_strdup("PATH=" SYSTEM_PATH));
+	char *ld = sandbox_path(s, "ld"), *links = sandbox_path(s, "links");
+	put(env, x_printf("PATH=%s:%s:" SYSTEM_PATH, bin, ld));
+	/* gcc and clang look here for the linker first. */
+	put(env, x_printf("COMPILER_PATH=%s", ld));
+	put(env, x_printf("HAKPERF_LINKS=%s", links));
+	put(env, x_printf("HAKPERF_BOX=%s", s->bubblewrap ? INSIDE : s->box));
 	put(env, x_printf("HOME=%s", home));
 	put(env, x_printf("TMPDIR=%s", tmp));
 	put(env, x_strdup("LC_ALL=C"));
@@ -130,6 +136,8 @@ static void build_env(const struct sandbox *s, const struct recipe *r, const str
 	free(home);
 	free(bin);
 	free(tmp);
+	free(ld);
+	free(links);
 }
 
 /* Is a program without '/' in its name somewhere on that PATH? */
@@ -203,6 +211,7 @@ int sandbox_prepare(const struct sandbox *s, const struct recipe *recipe, struct
 		rc = fs_mkdirs(path, e);
 		free(path);
 	}
+	rc = rc ? rc : linkcatch_install(s->box, e);
 	if (!rc && s->ccache)
 		rc = fs_mkdirs(s->ccache, e);
 	return rc ? rc : s->ccache ? name_compilers(s, recipe, e) : 0;

@@ -31,5 +31,5 @@ char *sandbox_path(const struct sandbox *s, const char *name);
 int sandbox_run(const struct sandbox *s, const struct recipe *recipe, const struct recipe_values *v, char *const *argv,
 		const char *log_path, uint64_t timeout_ns, struct child_result *r, struct error *e);
 
-/* Make the box's folders and the compilers' names for ccache. */
+/* Make the box's folders, the compilers' names for ccache, and what catches links (bisect/linkcatch.h). */
 int sandbox_prepare(const struct sandbox *s, const struct recipe *recipe, struct error *e);

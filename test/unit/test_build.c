@@ -757,6 +757,62 @@ static void a_built_prefix_relinks(void **state)
 	build_cache_close(c);
 }
 
+/* Recipes that name no link step: the link is caught. */
+static void links_are_caught(void **state)
+{
+	(void)state;
+	must("git init -q -b main shapes; cd shapes; cp \"$TOY/toy.c\" toy.c; touch comment.h mode.h; echo '#define COST 3' > cost.h; echo '#define TUNE 1' > tune.h; "
+	     "echo '{ global: malloc; free; calloc; realloc; aligned_alloc; posix_memalign; malloc_usable_size; helper; local: *; };' > map; "
+	     "echo 'int helper(int x) { return x + 1; }' > helper.c; printf 'int helper(int);\\nint main(void) { return helper(-1); }\\n' > main.c; "
+	     "printf 'cmake_minimum_required(VERSION 3.10)\\nproject(toy C)\\nadd_library(toy SHARED toy.c helper.c)\\nset_target_properties(toy PROPERTIES VERSION 1.2 SOVERSION 1)\\n"
+	     "target_compile_options(toy PRIVATE -fno-builtin -ffunction-sections)\\ninstall(TARGETS toy LIBRARY DESTINATION lib)\\n' > CMakeLists.txt; "
+	     "git add .; git commit -qm shapes");
+	static const struct {
+		int line;
+		const char *commands[4];
+		size_t n;
+		const char *artifact;
+		enum recipe_kind kind;
+		const char *tool;
+	} rows[] = {
+		/* compile and link apart; the soname is also a file's name by then */
+		{ __LINE__, { "gcc -O2 -fPIC -fno-builtin -ffunction-sections -c toy.c", "mkdir {prefix}/lib", "gcc -shared -Wl,-soname,libx.so toy.o -o libx.so",
+			      "install -s libx.so {prefix}/lib/libtoy.so" }, 4, "lib/libtoy.so", RECIPE_PRELOAD, "gcc" },
+		/* in one step, from temporary objects, with a version script and a response file */
+		{ __LINE__, { "sh: echo '-shared -fPIC \"toy.c\" -Wl,--version-script=map' > args", "gcc -O2 -fno-builtin -ffunction-sections @args -o {prefix}/libtoy.so" }, 2,
+		  "libtoy.so", RECIPE_PRELOAD, "gcc" },
+		/* a static library of its own by -L and -l, by another compiler and linker */
+		{ __LINE__, { "sh: clang -O2 -c helper.c main.c && ar rcs libown.a helper.o", "clang -fuse-ld=lld main.o -L. -lown -o {prefix}/prog" }, 2, "prog", RECIPE_EXEC, "clang" },
+		/* a shared library under a versioned name */
+		{ __LINE__, { "cmake -S . -B b -DCMAKE_INSTALL_PREFIX={prefix} -DCMAKE_BUILD_TYPE=Release", "cmake --build b -j{jobs}", "cmake --install b" }, 3, "lib/libtoy.so",
+		  RECIPE_PRELOAD, "cmake" },
+	};
+	struct history *h = history("shapes");
+	for (int plain = boxed ? 0 : 1; plain < 2; plain++) {
+		struct build_cache_options o = { .plain = plain };
+		struct build_cache *c = cache(plain ? "shapes-plain" : "shapes-boxed", &o);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+			/* cmake takes a second: once is enough. */
+			if (plain && boxed && !strcmp(rows[i].tool, "cmake"))
+				continue;
+			char *tool = x_printf("/usr/bin/%s", rows[i].tool);
+			bool there = access(tool, X_OK) == 0;
+			free(tool);
+			if (!there) {
+				print_message("SKIP line %d: %s is not installed\n", rows[i].line, rows[i].tool);
+				continue;
+			}
+			struct recipe r = { .commands = rows[i].commands, .n_commands = rows[i].n, .artifact = rows[i].artifact, .kind = rows[i].kind };
+			struct build b = built(c, h, "HEAD", &r, 0);
+			if (b.outcome != BUILD_OK || (!b.relinkable && !strstr(b.relink_why, "no ld.lld")))
+				fail_msg("line %d, plain %d: %s %s, relinking: %s", rows[i].line, plain, build_outcome_name(b.outcome), b.detail, b.relink_why);
+			build_release(&b);
+		}
+		build_cache_close(c);
+	}
+	history_close(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -778,6 +834,7 @@ int main(void)
 		cmocka_unit_test(gc_takes_the_oldest_and_spares_the_pinned),
 		cmocka_unit_test(the_cache_says_where_it_cannot_be),
 		cmocka_unit_test(a_built_prefix_relinks),
+		cmocka_unit_test(links_are_caught),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
