@@ -16,6 +16,7 @@ struct map {
 	struct key *key;
 	size_t *slot;
 	size_t n, cap, nslots;
+	size_t next; /* behind the key that was looked up last: files tend to repeat an order */
 };
 
 /* Finaliser of MurmurHash3 over the three words. */
@@ -49,12 +50,16 @@ static void rehash(struct map *m)
 /* The index of this key; equal to the old m->n when it is new. */
 static size_t map_index(struct map *m, struct key k)
 {
+	if (m->next < m->n && !memcmp(&m->key[m->next], &k, sizeof(k)))
+		return m->next++;
 	if (2 * (m->n + 1) > m->nslots)
 		rehash(m);
 	size_t at = mix(&k) & (m->nslots - 1);
 	for (; m->slot[at]; at = (at + 1) & (m->nslots - 1))
-		if (!memcmp(&m->key[m->slot[at] - 1], &k, sizeof(k)))
+		if (!memcmp(&m->key[m->slot[at] - 1], &k, sizeof(k))) {
+			m->next = m->slot[at];
 			return m->slot[at] - 1;
+		}
 	x_grow(m->key, m->n, m->cap);
 	m->key[m->n++] = k;
 	m->slot[at] = m->n;
@@ -73,6 +78,8 @@ struct builder {
 	bool addresses;
 	struct map functions, edges, places;
 	size_t cap_functions, cap_edges, cap_places;
+	struct key last; /* most lines belong to the function of the line before; functions have objects, so 0 is none */
+	size_t last_function;
 };
 
 static uint64_t word(const void *p)
@@ -83,7 +90,12 @@ static uint64_t word(const void *p)
 static size_t function_of(struct builder *b, const struct cgfile_site *at)
 {
 	struct cgsum *s = b->s;
-	size_t i = map_index(&b->functions, (struct key){ { word(at->object), word(at->home), word(at->function) } });
+	struct key k = { { word(at->object), word(at->home), word(at->function) } };
+	if (!memcmp(&k, &b->last, sizeof(k)))
+		return b->last_function;
+	size_t i = map_index(&b->functions, k);
+	b->last = k;
+	b->last_function = i;
 	if (i == s->nfunctions) {
 		x_grow(s->functions, s->nfunctions, b->cap_functions);
 		s->functions[s->nfunctions++] = (struct cgsum_function){ .object = at->object,
