@@ -4,7 +4,8 @@ SESSIONS ?= 20000
 SEED ?= 1
 BANK ?=
 
-$(BUILD)/bench/bench_stats: $(BUILD)/obj/harness/bench_stats.o $(ARCHIVES)
+BENCH_STATS := bench_stats bench_tally bench_bank
+$(BUILD)/bench/bench_stats: $(BENCH_STATS:%=$(BUILD)/obj/harness/%.o) $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 

@@ -7,12 +7,11 @@
  * is resampled beside them.
  */
 #include "base/buf.h"
-#include "base/fs.h"
+#include "harness/bench_stats.h"
 #include "harness/plan.h"
 #include "harness/stats.h"
 #include "harness/stats_inner.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <gsl/gsl_cdf.h>
 #include <gsl/gsl_randist.h>
@@ -20,14 +19,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define ROUNDS      400 /* where a session ends that has not decided */
-#define FALSE_BAR   0.004
 #define HOG_FROM    15
-#define RESAMPLES   2000
-#define BLOCK       10 /* mean length of a resampled stretch of consecutive rounds */
-#define BANK_BYTES  (256u << 20)
 #define COVER_LOOKS 200
 #define COVER_ONCE  50
 
@@ -40,6 +33,8 @@ struct world {
 	double spike;  /* mean height of a spike; one run in twenty has one */
 	double layout; /* sd of an offset drawn per arm and round */
 	double fixed;  /* sd of an offset drawn per arm and session: one link */
+	/* In even rounds the first run is slower by this, in odd ones the second. */
+	double turns;
 	double second; /* a round's second run is slower by this */
 	double hog;    /* from round HOG_FROM on, runs are slower by this and four times as noisy */
 };
@@ -51,6 +46,7 @@ static const struct world worlds[] = {
 	{ "spikes", .noise = 0.006, .spike = 0.3 },
 	{ "layout redrawn", .noise = 0.006, .layout = 0.011 },
 	{ "second run slower", .noise = 0.006, .second = 0.05 },
+	{ "slower place alternates", .noise = 0.006, .turns = 0.02 },
 	{ "hog starts meanwhile", .noise = 0.006, .hog = 0.4 },
 	{ "all of these", .noise = 0.006, .drift = 0.02, .ramp = 0.1, .spike = 0.3, .layout = 0.011,
 	  .second = 0.01, .hog = 0.4 },
@@ -63,7 +59,7 @@ struct simulation {
 	double ar;
 	double offset[2];
 	size_t round;
-	unsigned first; /* arm that runs first in this round */
+	bool swapped[PLAN_BLOCK]; /* order of the arms in this block of rounds */
 };
 
 static double normal(struct simulation *s, double sd)
@@ -87,68 +83,38 @@ static double run(struct simulation *s, unsigned arm, unsigned place)
 	double t = s->offset[arm] + (arm ? s->effect : 0) + normal(s, w->layout);
 	bool hog = w->hog > 0 && s->round >= HOG_FROM;
 	s->ar = 0.95 * s->ar + normal(s, w->drift * sqrt(1 - 0.95 * 0.95));
-	t += s->ar + w->ramp * (double)(2 * s->round + place) / (2 * ROUNDS);
-	t += place * w->second;
+	t += s->ar + w->ramp * (double)(2 * s->round + place) / (2 * BENCH_ROUNDS);
+	t += place * w->second + (place == s->round % 2 ? w->turns : 0);
 	if (w->spike > 0 && gsl_rng_uniform(s->rng) < 0.05)
 		t += gsl_ran_exponential(s->rng, w->spike);
 	return t + normal(s, w->noise * (hog ? 4 : 1)) + (hog ? w->hog : 0);
 }
 
-/* One round's log-ratio; the order is drawn for the first round of a pair and turned for the
- * second, as plan_round() does. */
+/* One round's log-ratio. */
 static double next_round(struct simulation *s)
 {
 	double t[2];
-	s->first = s->round % 2 ? !s->first : gsl_rng_uniform_int(s->rng, 2) == 1;
+	if (s->round % PLAN_BLOCK == 0)
+		bench_draw_block(s->rng, s->swapped);
 	for (unsigned place = 0; place < 2; place++) {
-		unsigned arm = place ? !s->first : s->first;
+		unsigned arm = place ^ (unsigned)s->swapped[s->round % PLAN_BLOCK];
 		t[arm] = run(s, arm, place);
 	}
 	s->round++;
 	return t[1] - t[0];
 }
 
-/*
- * The rule of stats_decide() on a growing sample, from three pairs of counts instead of a sort at
- * each look: the k-th of the sorted values lies beyond a limit exactly when at least n - k + 1
- * values do.
- */
-struct look {
-	double half;  /* ln(1 + delta) */
-	double widen; /* added to either side of the interval: a fixed layout's share */
-	size_t n, up, down, in_lo, in_hi;
-};
-
-static enum stats_verdict look(struct look *l, double x, const size_t *bound)
-{
-	l->n++;
-	l->up += x > l->widen;
-	l->down += x < -l->widen;
-	l->in_lo += x >= -l->half + l->widen;
-	l->in_hi += x <= l->half - l->widen;
-	size_t k = bound[l->n];
-	if (l->in_lo >= k && l->in_hi >= k)
-		return STATS_NO_CHANGE;
-	if (l->up >= k)
-		return STATS_REGRESSION;
-	return l->down >= k ? STATS_IMPROVEMENT : STATS_UNCLEAR;
-}
-
 static size_t *bounds(double confidence)
 {
-	size_t *k = x_calloc(ROUNDS + 1, sizeof(*k));
-	for (size_t n = 0; n <= ROUNDS; n++)
+	size_t *k = x_calloc(BENCH_ROUNDS + 1, sizeof(*k));
+	for (size_t n = 0; n <= BENCH_ROUNDS; n++)
 		k[n] = stats_cs_bound(n, confidence);
 	return k;
 }
 
-struct tally {
-	size_t sessions, count[5];
-	double rounds;
-};
-
 /* Both ways of deciding must agree; checked where it matters, at the end of a session. */
-static void check(const double *x, const struct look *l, enum stats_verdict v, double confidence)
+static void check(const double *x, const struct bench_look *l, enum stats_verdict v,
+		  double confidence)
 {
 	struct stats_interval ci = stats_cs(x, l->n, confidence);
 	ci.lo -= l->widen;
@@ -161,83 +127,39 @@ static void check(const double *x, const struct look *l, enum stats_verdict v, d
 }
 
 static void session(struct simulation *s, double widen, double confidence, const size_t *bound,
-		    struct tally *t)
+		    struct bench_tally *t)
 {
-	double x[ROUNDS];
-	struct look l = { .half = log1p(STATS_DELTA), .widen = widen };
+	double x[BENCH_ROUNDS];
+	struct bench_look l = { .half = log1p(STATS_DELTA), .widen = widen };
 	enum stats_verdict v = STATS_UNCLEAR;
-	while (v == STATS_UNCLEAR && l.n < ROUNDS) {
+	while (v == STATS_UNCLEAR && l.n < BENCH_ROUNDS) {
 		x[l.n] = next_round(s);
-		v = look(&l, x[l.n], bound);
+		v = bench_look(&l, x[l.n], bound);
 	}
 	if (t->sessions % 16 == 0)
 		check(x, &l, v, confidence);
-	t->count[v]++;
-	t->sessions++;
-	t->rounds += (double)l.n;
-}
-
-static size_t false_claims(const struct tally *t)
-{
-	return t->count[STATS_REGRESSION] + t->count[STATS_IMPROVEMENT];
-}
-
-/* One-sided 95 % upper bound of a share (Clopper and Pearson 1934), by bisection: GSL's inverse
- * gives up on some counts. */
-static double upper(size_t hits, size_t n)
-{
-	double lo = 0, hi = 1;
-	for (int i = 0; i < 60 && hits < n; i++) {
-		double p = (lo + hi) / 2;
-		if (gsl_cdf_binomial_P((unsigned)hits, p, (unsigned)n) > 0.05)
-			lo = p;
-		else
-			hi = p;
-	}
-	return hi;
-}
-
-static void print_tally(const char *name, const struct tally *t, double bar)
-{
-	double share = (double)false_claims(t) / (double)t->sessions;
-	printf("  %-24s %7zu %7zu %8.3f %% %8.3f %% %9.1f %% %8.1f %% %8.1f", name, t->sessions,
-	       false_claims(t), 100 * share, 100 * upper(false_claims(t), t->sessions),
-	       100.0 * (double)t->count[STATS_NO_CHANGE] / (double)t->sessions,
-	       100.0 * (double)t->count[STATS_UNCLEAR] / (double)t->sessions,
-	       t->rounds / (double)t->sessions);
-	if (bar > 0)
-		printf("   %s", share <= bar ? "reached" : "NOT REACHED");
-	putchar('\n');
-}
-
-static void print_tally_head(void)
-{
-	printf("  %-24s %7s %7s %10s %10s %11s %10s %8s\n", "", "sessions", "false", "share",
-	       "95 % below", "no change", "unclear", "rounds");
+	bench_tally_add(t, v, l.n);
 }
 
 static void false_alarms(gsl_rng *g, size_t sessions, const size_t *bound)
 {
-	struct tally all = { 0 };
+	struct bench_tally all = { 0 };
 	printf("\nFalse alarms: no true difference, a look after each of at most %d rounds, delta "
 	       "%.0f %%,"
 	       " confidence %.3f.\nBar: %.1f %%.\n",
-	       ROUNDS, 100 * STATS_DELTA, STATS_CONFIDENCE, 100 * FALSE_BAR);
-	print_tally_head();
+	       BENCH_ROUNDS, 100 * STATS_DELTA, STATS_CONFIDENCE, 100 * BENCH_FALSE_BAR);
+	bench_print_head();
 	for (size_t i = 0; i < sizeof(worlds) / sizeof(*worlds); i++) {
 		struct simulation s = { .rng = g };
-		struct tally t = { 0 };
+		struct bench_tally t = { 0 };
 		for (size_t k = 0; k < sessions; k++) {
 			session_start(&s, &worlds[i], 0);
 			session(&s, 0, STATS_CONFIDENCE, bound, &t);
 		}
-		print_tally(worlds[i].name, &t, FALSE_BAR);
-		all.sessions += t.sessions;
-		all.rounds += t.rounds;
-		for (int v = 0; v < 5; v++)
-			all.count[v] += t.count[v];
+		bench_print(worlds[i].name, &t, BENCH_FALSE_BAR);
+		bench_tally_join(&all, &t);
 	}
-	print_tally("together", &all, FALSE_BAR);
+	bench_print("together", &all, BENCH_FALSE_BAR);
 }
 
 /* One link per arm for the whole session: what is true of the binary is not of the source. */
@@ -248,19 +170,19 @@ static void fixed_layout(gsl_rng *g, size_t sessions, const size_t *bound)
 	double half = (1 - STATS_CONFIDENCE) / 2;
 	size_t *bound_half = bounds(1 - half);
 	struct simulation s = { .rng = g };
-	struct tally plain = { 0 };
+	struct bench_tally plain = { 0 };
 	printf("\nLayout fixed (sd %.1f %% an arm), one source linked twice, judged as \"this "
 	       "binary\" and as"
 	       " \"this source\".\n",
 	       100 * w.fixed);
-	print_tally_head();
+	bench_print_head();
 	for (size_t k = 0; k < sessions; k++) {
 		session_start(&s, &w, 0);
 		session(&s, 0, STATS_CONFIDENCE, bound, &plain);
 	}
-	print_tally("this binary", &plain, 0);
+	bench_print("this binary", &plain, 0);
 	for (size_t i = 0; i < 2; i++) {
-		struct tally t = { 0 };
+		struct bench_tally t = { 0 };
 		for (size_t k = 0; k < sessions; k++) {
 			double sd = w.fixed;
 			if (dofs[i] > 0)
@@ -269,8 +191,8 @@ static void fixed_layout(gsl_rng *g, size_t sessions, const size_t *bound)
 			session(&s, stats_layout_width(half, sd, dofs[i]), 1 - half, bound_half,
 				&t);
 		}
-		print_tally(dofs[i] > 0 ? "this source, sd learnt" : "this source, sd known", &t,
-			    FALSE_BAR);
+		bench_print(dofs[i] > 0 ? "this source, sd learnt" : "this source, sd known", &t,
+			    BENCH_FALSE_BAR);
 	}
 	free(bound_half);
 }
@@ -429,120 +351,6 @@ static void power_check(gsl_rng *g, size_t sessions, const size_t *bound)
 	}
 }
 
-struct series {
-	char *name;
-	double *x;
-	size_t n, cap;
-};
-
-struct bank {
-	struct series *series;
-	size_t n, cap;
-};
-
-static struct series *series_named(struct bank *b, const char *name)
-{
-	for (size_t i = 0; i < b->n; i++) {
-		if (!strcmp(b->series[i].name, name))
-			return &b->series[i];
-	}
-	x_grow(b->series, b->n, b->cap);
-	b->series[b->n] = (struct series){ .name = x_strdup(name) };
-	return &b->series[b->n++];
-}
-
-static void bank_release(struct bank *b)
-{
-	for (size_t i = 0; i < b->n; i++) {
-		free(b->series[i].name);
-		free(b->series[i].x);
-	}
-	free(b->series);
-	*b = (struct bank){ 0 };
-}
-
-/* A plain CSV, no quotes: a header with "log_ratio" and perhaps "series"; null rounds in the order
- * in which they were made. */
-static int bank_read(const char *path, struct bank *b, struct error *e)
-{
-	struct buf text = { 0 };
-	int rc = fs_read(path, BANK_BYTES, &text, e), at_x = -1, at_series = -1;
-	char *next = text.data;
-	for (size_t line = 1; !rc && next && *next; line++) {
-		char *row = strsep(&next, "\n"), *field, *name = "", *value = NULL, *end = NULL;
-		for (int i = 0; (field = strsep(&row, ",\r")); i++) {
-			if (line == 1 && !strcmp(field, "log_ratio"))
-				at_x = i;
-			else if (line == 1 && !strcmp(field, "series"))
-				at_series = i;
-			else if (i == at_x)
-				value = field;
-			else if (i == at_series)
-				name = field;
-		}
-		if (line == 1) {
-			if (at_x < 0)
-				rc = error_set(e, -EINVAL,
-					       "%s: no column 'log_ratio' in the first line", path);
-			continue;
-		}
-		double x = value ? strtod(value, &end) : NAN;
-		if (!value || end == value || *end || !isfinite(x)) {
-			rc = error_set(e, -EINVAL, "%s, line %zu: '%s' is no log-ratio", path, line,
-				       value ? value : "");
-			continue;
-		}
-		struct series *s = series_named(b, name);
-		x_grow(s->x, s->n, s->cap);
-		s->x[s->n++] = x;
-	}
-	if (!rc && !b->n)
-		rc = error_set(e, -EINVAL, "%s: no rounds in it", path);
-	buf_release(&text);
-	return rc;
-}
-
-/*
- * Sessions from real null rounds, arms as they were labelled: stretches of consecutive rounds
- * (stationary bootstrap, Politis and Romano 1994), so that what hangs together in time stays
- * together. A bank's own median is off 0 by chance, and a session as long as the bank would find
- * that: sessions have at most a quarter of its rounds.
- */
-static void resample(gsl_rng *g, const struct bank *b, const size_t *bound)
-{
-	printf("\nBank: %d sessions resampled from each series of real null rounds. Bar: %.1f "
-	       "%%.\n",
-	       RESAMPLES, 100 * FALSE_BAR);
-	for (size_t i = 0; i < b->n; i++) {
-		const struct series *s = &b->series[i];
-		size_t longest = s->n / 4 < ROUNDS ? s->n / 4 : ROUNDS;
-		struct stats_interval ci = stats_cs(s->x, s->n, STATS_CONFIDENCE);
-		struct tally t = { 0 };
-		printf("  %s: %zu rounds, robust sd %.3f %%, median %+.3f %% (%+.3f … %+.3f)\n",
-		       *s->name ? s->name : "(unnamed)", s->n, 100 * stats_mad_sd(s->x, s->n),
-		       100 * ci.mid, 100 * ci.lo, 100 * ci.hi);
-		if (longest < 50) {
-			printf("  fewer than 200 rounds: too few to resample\n");
-			continue;
-		}
-		for (int k = 0; k < RESAMPLES; k++) {
-			struct look l = { .half = log1p(STATS_DELTA) };
-			enum stats_verdict v = STATS_UNCLEAR;
-			size_t at = 0;
-			while (v == STATS_UNCLEAR && l.n < longest) {
-				bool jump = l.n == 0 || gsl_rng_uniform_int(g, BLOCK) == 0;
-				at = jump ? gsl_rng_uniform_int(g, s->n) : (at + 1) % s->n;
-				v = look(&l, s->x[at], bound);
-			}
-			t.count[v]++;
-			t.sessions++;
-			t.rounds += (double)l.n;
-		}
-		print_tally_head();
-		print_tally("", &t, FALSE_BAR);
-	}
-}
-
 static const char usage[] = "usage: bench_stats [--sessions N] [--seed S] [--bank FILE.csv]\n"
 			    "FILE.csv: a column log_ratio, and a column series if there are "
 			    "several; one null round a line.\n";
@@ -582,15 +390,15 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	struct bank bank = { 0 };
 	struct error e = { 0 };
-	if (path && bank_read(path, &bank, &e)) {
-		fprintf(stderr, "bench_stats: %s\n", e.text);
-		bank_release(&bank);
-		return 3;
-	}
 	gsl_rng *g = gsl_rng_alloc(gsl_rng_mt19937);
 	size_t *bound = bounds(STATS_CONFIDENCE);
+	gsl_rng_set(g, seed);
+	int rc = path ? bench_bank(path, g, bound, &e) : 0;
+	if (rc) {
+		fprintf(stderr, "bench_stats: %s\n", e.text);
+		goto out;
+	}
 	gsl_rng_set(g, seed);
 	printf("bench-stats: seed %lu\n", seed);
 	false_alarms(g, sessions, bound);
@@ -599,10 +407,8 @@ int main(int argc, char **argv)
 	power_check(g, sessions, bound);
 	rounds_needed();
 	a_minute();
-	if (path)
-		resample(g, &bank, bound);
+out:
 	free(bound);
 	gsl_rng_free(g);
-	bank_release(&bank);
-	return 0;
+	return rc ? 3 : 0;
 }

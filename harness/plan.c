@@ -8,10 +8,8 @@
 
 /* What a draw is for: draws for different purposes are independent. */
 enum purpose {
-	FOR_ARM_ORDER = 1,
-	FOR_ARM_ROWS,
-	FOR_CASE_ORDER,
-	FOR_CASE_ROWS,
+	FOR_ARMS = 1,
+	FOR_CASES,
 	FOR_LENGTHS,
 	FOR_AA_PLACE,
 	FOR_CONTROL_PLACE,
@@ -56,21 +54,23 @@ static void shuffle(uint32_t *v, size_t n, uint64_t k)
 }
 
 /*
- * Order of n things at the turn-th time: over each block of n turns everything takes every place
- * once (a cyclic Latin square, with its first row and the sequence of its rows drawn). v: room for
- * n.
+ * Order of n things at the turn-th time. Each block of PLAN_BLOCK turns is made of PLAN_BLOCK / 2
+ * drawn orders and their mirror images, in drawn sequence: in every block each thing comes before
+ * each other one exactly half of the time, and nobody who knows the turns so far can tell much
+ * about the next. v: room for n.
  */
-static void take_turns(uint32_t *v, size_t n, uint64_t turn, uint64_t order_key, uint64_t rows_key)
+static void take_turns(uint32_t *v, size_t n, uint64_t turn, uint64_t k)
 {
-	uint32_t *first = x_calloc(n, sizeof(*first)), *rows = x_calloc(n, sizeof(*rows));
-	uint64_t block = turn / n;
-	shuffle(first, n, mix(order_key ^ block));
-	shuffle(rows, n, mix(rows_key ^ block));
-	size_t shift = rows[turn % n];
-	for (size_t i = 0; i < n; i++)
-		v[i] = first[(i + shift) % n];
-	free(rows);
-	free(first);
+	uint32_t slots[PLAN_BLOCK];
+	uint64_t block = mix(k ^ turn / PLAN_BLOCK);
+	shuffle(slots, PLAN_BLOCK, block);
+	uint32_t slot = slots[turn % PLAN_BLOCK];
+	shuffle(v, n, mix(block ^ (1 + slot / 2)));
+	for (size_t i = 0; slot % 2 && i < n / 2; i++) {
+		uint32_t t = v[i];
+		v[i] = v[n - 1 - i];
+		v[n - 1 - i] = t;
+	}
 }
 
 static void check(const struct plan_spec *s)
@@ -152,8 +152,7 @@ static size_t group(const struct plan_spec *s, uint64_t round, uint32_t c, uint3
 	uint32_t *arms = x_calloc(s->arms, sizeof(*arms));
 	size_t n = 0;
 	take_turns(arms, s->arms, multiplier == 2 ? round / s->double_every : round,
-		   key(s->seed, FOR_ARM_ORDER, c, multiplier, 0),
-		   key(s->seed, FOR_ARM_ROWS, c, multiplier, 0));
+		   key(s->seed, FOR_ARMS, c, multiplier, 0));
 	for (size_t i = 0; i < s->arms; i++)
 		v[n++] = (struct plan_run){ .arm = arms[i], .role = PLAN_SUBJECT };
 	free(arms);
@@ -181,19 +180,17 @@ size_t plan_round(const struct plan_spec *s, uint64_t round, struct plan_run *ou
 	check(s);
 	uint32_t *cases = x_calloc(s->cases, sizeof(*cases));
 	size_t n = 0;
-	take_turns(cases, s->cases, round, key(s->seed, FOR_CASE_ORDER, 0, 0, 0),
-		   key(s->seed, FOR_CASE_ROWS, 0, 0, 0));
+	take_turns(cases, s->cases, round, key(s->seed, FOR_CASES, 0, 0, 0));
 	for (size_t i = 0; i < s->cases; i++) {
 		uint32_t c = cases[i];
 		if (!every(s->double_every, round)) {
 			n += group(s, round, c, 1, out + n);
 			continue;
 		}
-		uint64_t turn = round / s->double_every;
-		uint32_t first =
-			1 + ((below(key(s->seed, FOR_LENGTHS, turn / 2, c, 0), 2) + turn) & 1);
-		n += group(s, round, c, first, out + n);
-		n += group(s, round, c, 3 - first, out + n);
+		uint32_t lengths[2];
+		take_turns(lengths, 2, round / s->double_every, key(s->seed, FOR_LENGTHS, c, 0, 0));
+		n += group(s, round, c, lengths[0] + 1, out + n);
+		n += group(s, round, c, lengths[1] + 1, out + n);
 	}
 	free(cases);
 	for (size_t i = 0; i < n; i++)

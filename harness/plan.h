@@ -11,10 +11,12 @@
  * resumes with exactly the runs that are missing.
  *
  * A round runs every arm once on every case (workload and parameters). What it does against bias:
- * - Order. The runs of one case and one length stay together, so that a pair is close in time. Over
- *   each block of `arms` rounds (counted from 0) every arm takes every place of its group exactly
- *   once; which block row comes when is drawn. Cases take turns in the same way, N and 2N by pairs
- *   of rounds.
+ * - Order. The runs of one case and one length stay together, so that a pair is close in time.
+ * Their order is drawn, in blocks of PLAN_BLOCK rounds: half of them drawn orders, half their
+ * mirror images, in drawn sequence. So every arm comes before every other one in exactly half of
+ * each block, and yet no round's order follows from the last one's: strict turns (AB, BA, AB, BA)
+ *   would double what an interference with a period of two rounds does, and a block of b rounds
+ * lets it grow by 1 / (b - 1) only. Cases, and N and 2N, are ordered in the same way.
  * - Layout. Each arm draws a fresh link per round, and each arm and case fresh environment padding
  *   and start-up allocations. Runs of N and of 2N operations of one arm share them: their
  *   difference is a slope within one layout.
@@ -27,6 +29,7 @@
 #define PLAN_PADDING_MAX   4096 /* bytes of environment, inclusive */
 #define PLAN_STARTUP_MAX   127  /* allocations before the workload starts, inclusive */
 #define PLAN_CONTROL_EVERY 4
+#define PLAN_BLOCK         64
 
 struct plan_spec {
 	uint64_t seed;
