@@ -25,7 +25,7 @@ enum config_use {
 struct config_recipe {
 	char *name;	/* "" for the [subject] section's own */
 	char *range;	/* "A..B" of revisions it is for; NULL: all */
-	char **build;	/* command lines, one step each, with {src} {prefix} {jobs} {cc} {cflags} {args}: see bisect/recipe.h */
+	char **build;	/* command lines, one step each, with {src} {prefix} {jobs} {cc} {cflags} {variant}: see bisect/recipe.h */
 	char *artifact; /* path in the prefix */
 	char **test;	/* command lines that test what was built, after the build steps; NULL: none */
 };
@@ -41,7 +41,7 @@ struct config_subject {
 	char *cc, *cflags; /* toolchain from outside the history */
 };
 
-/* A build variant is an axis of measurement: its arguments replace the word {args} in the build steps. */
+/* A build variant is an axis of measurement: its arguments replace the word {variant} in the build steps. */
 struct config_variant {
 	char *name;
 	char *arguments; /* may be NULL */
