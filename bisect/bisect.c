@@ -100,11 +100,27 @@ int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e)
 	return rc;
 }
 
+/* The search learns the noise and the level from the reference beside itself. */
+static int need_good_again(struct bisect *b, struct error *e)
+{
+	if (b->good_again != BISECT_NONE)
+		return 0;
+	struct session_arm arm = subject_arm(b->o->subject, &b->commits[0].build, "good end again", STORE_INT(b->commits[0].commit_id),
+					     b->commits[0].build_id);
+	return session_add_arm(b->session, &arm, &b->good_again, e);
+}
+
 int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e)
 {
 	size_t arms[2] = { b->commits[commit_a].arm, b->commits[commit_b].arm };
 	struct session_figure f[2];
-	int rc = session_round(b->session, b->index, arms, 2, SESSION_CONTROLS, f, e);
+	int rc = 0;
+	if (commit_a == commit_b) {
+		rc = need_good_again(b, e);
+		arms[1] = b->good_again;
+	}
+	if (!rc)
+		rc = session_round(b->session, b->index, arms, 2, SESSION_CONTROLS, f, e);
 	*x = NAN;
 	*bad_side = 0;
 	if (rc)
@@ -168,21 +184,19 @@ static int measure_timed(struct bisect *b, size_t i, struct error *e)
 		return 0;
 	}
 	search_set_build(b->search, (uint32_t)i, SEARCH_BUILT);
-	/* The reference against itself says nothing but noise; the search asks for it by the name of the good end. */
 	double x;
 	int bad_side;
-	size_t other = i ? i : b->range.n - 1;
-	rc = bisect_pair_round(b, 0, other, &x, &bad_side, e);
+	rc = bisect_pair_round(b, 0, i, &x, &bad_side, e);
 	if (rc)
 		return rc;
 	if (bad_side == 2) {
-		search_set_build(b->search, (uint32_t)other, SEARCH_BROKEN);
-		return bisect_step(b, "skip", other, json_pack("{s:s}", "outcome", "does not run"), e);
+		search_set_build(b->search, (uint32_t)i, SEARCH_BROKEN);
+		return bisect_step(b, "skip", i, json_pack("{s:s}", "outcome", "does not run"), e);
 	}
 	if (isnan(x))
 		return error_set(e, -EIO, "the good end %s does not run any more", b->range.commits[0].info.short_id);
-	observe(b, other, x);
-	return bisect_step(b, "measure", other, json_pack("{s:f, s:o}", "log_ratio", x, "posterior", posterior_json(b)), e);
+	observe(b, i, x);
+	return bisect_step(b, "measure", i, json_pack("{s:f, s:o}", "log_ratio", x, "posterior", posterior_json(b)), e);
 }
 
 /* Weights: a commit that leaves the subject alone cannot be the culprit. */
@@ -485,7 +499,7 @@ static void release(struct bisect *b)
 
 int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 {
-	struct bisect b = { .o = o, .began_ns = clock_mono_ns(), .warnings = json_array() };
+	struct bisect b = { .o = o, .began_ns = clock_mono_ns(), .warnings = json_array(), .good_again = BISECT_NONE };
 	*result = NULL;
 	b.limit_ns = (uint64_t)((o->max_time_s > 0 ? o->max_time_s : DEFAULT_TIME_S) * 1e9);
 	b.exact = o->metric && !strcmp(o->metric, BISECT_EXACT);

@@ -45,6 +45,7 @@ struct bisect {
 	bool ends_timed;
 	struct bisect_proof *proofs;
 	size_t n_proofs;
+	size_t good_again; /* the good end a second time: an arm, or BISECT_NONE */
 	size_t builds, measurements; /* by this question, earlier sittings too */
 	json_t *warnings;
 };
@@ -59,7 +60,7 @@ int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e);
 /* Exact count of commit i; *ok false when it cannot be counted. */
 int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e);
 
-/* One round of two arms; *x their log-ratio (b against a), NAN when a run went wrong; bad_side tells whose (0 none, 1 a, 2 b). */
+/* One round of two arms (commits; commit_b == commit_a: the commit beside itself, for the good end alone); *x their log-ratio (b against a), NAN when a run went wrong; bad_side tells whose (0 none, 1 a, 2 b). */
 int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e);
 
 /* Rounds of two commits side by side until compare has a verdict or the time is up. observe: told to the search as well. */
