@@ -55,6 +55,8 @@ const struct cli_verb cli_verbs[] = {
 	{ "compare", cmd_compare, help_compare, false },
 	{ "bisect", cmd_bisect, help_bisect, false },
 	{ "verify-history", cmd_verify_history, help_verify_history, false },
+	{ "log", cmd_log, help_log, false },
+	{ "export", cmd_export, help_export, false },
 	{ "gc", cmd_gc, help_gc, false },
 	{ "help", help, "explain a verb\n\nusage: hakperf help [VERB]\n", false },
 	{ "version", version, "print the version\n\nusage: hakperf --version\n", true },

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/error.h"
+#include "cli/page.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Show one session: what was compared, medians of a metric (NULL: its own) and verdicts. -ENOENT: no such session or metric. */
+int log_session(struct page *p, int64_t id, const char *metric, bool json, struct error *e);
+
+/* A session as one line of a list. */
+json_t *log_session_json(struct page *p, const struct store_session_row *q);
