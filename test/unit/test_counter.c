@@ -471,7 +471,7 @@ static void real_page_faults_are_counted(void **state)
 	uint64_t faults = 0, clock = 0;
 	assert_int_equal(counter_judge(&a[0], &b[0], &faults), COUNTER_COUNTED);
 	assert_int_equal(counter_judge(&a[1], &b[1], &clock), COUNTER_COUNTED);
-	assert_in_range(faults, 300, 330);
+	assert_in_range(faults, 300, 400);
 	assert_true(clock > 0);
 	counter_close(&cs);
 }
@@ -491,13 +491,13 @@ static void whole_programs_are_counted(void **state)
 			skip();
 			return;
 		}
-		touch_pages(5000);
+		touch_pages(20000);
 		char pages[16];
 		snprintf(pages, sizeof(pages), "%d", round ? 2000 : 1000);
 		fflush(NULL);
 		pid_t pid = fork();
 		if (pid == 0) {
-			touch_pages(5000);
+			touch_pages(20000);
 			execl("/proc/self/exe", "test_counter", "--touch", pages, (char *)NULL);
 			_exit(127);
 		}
@@ -510,8 +510,9 @@ static void whole_programs_are_counted(void **state)
 		assert_int_equal(counter_judge(&zero, &r[0], &faults[round]), COUNTER_COUNTED);
 		counter_close(&cs);
 	}
-	assert_in_range(faults[0], 1000, 4000);
-	assert_in_range(faults[1] - faults[0], 980, 1020);
+	assert_in_range(faults[0], 1000, 15000);
+	/* An eighth more under AddressSanitizer, which touches its shadow of them. */
+	assert_in_range(faults[1] - faults[0], 980, 1150);
 }
 
 static void core_cycles_follow_the_chain(void **state)
