@@ -271,3 +271,50 @@ int range_between(struct history *h, const struct history_commit *good, const st
 		range_release(out);
 	return rc;
 }
+
+/* Everything reachable from a revision into *ids; its position in the set means nothing. */
+static int reach(struct history *h, const char *rev, struct ids *ids, struct error *e)
+{
+	struct history_commit c;
+	int rc = history_resolve(h, rev, &c, e);
+	if (rc)
+		return rc;
+	git_oid oid;
+	git_oid_fromstr(&oid, c.worktree ? c.parents[0] : c.id);
+	git_revwalk *walk = NULL;
+	rc = git_revwalk_new(&walk, history_git(h));
+	rc = rc ? rc : git_revwalk_push(walk, &oid);
+	while (!rc && !(rc = git_revwalk_next(&oid, walk)))
+		ids_add(ids, &oid, 0);
+	git_revwalk_free(walk);
+	rc = rc == GIT_ITEROVER ? 0 : history_git_error(h, rc, e, "cannot walk from %s", c.short_id);
+	history_commit_release(&c);
+	return rc;
+}
+
+int range_select(struct history *h, const char *spec, const struct history_commit *const *commits, size_t n, bool *in,
+		 struct error *e)
+{
+	const char *dots = strstr(spec, "..");
+	if (!dots || strstr(dots + 2, "..") || dots[2] == '.' || !strcmp(spec, ".."))
+		return error_set(e, -EINVAL, "'%s' is not a range of commits: write A..B, A.. or ..B", spec);
+	char *from = x_printf("%.*s", (int)(dots - spec), spec);
+	const char *to = dots + 2;
+	struct ids below = { 0 }, above = { 0 };
+	int rc = *from ? reach(h, from, &below, e) : 0;
+	rc = rc || !*to ? rc : reach(h, to, &above, e);
+	bool from_worktree = !strcmp(from, "worktree"), to_worktree = !strcmp(to, "worktree");
+	for (size_t i = 0; i < n && !rc; i++) {
+		git_oid oid;
+		if (commits[i]->worktree) {
+			in[i] = !from_worktree && (!*to || to_worktree);
+			continue;
+		}
+		git_oid_fromstr(&oid, commits[i]->id);
+		in[i] = ids_at(&below, &oid) == SIZE_MAX && (!*to || ids_at(&above, &oid) != SIZE_MAX);
+	}
+	free(below.slots);
+	free(above.slots);
+	free(from);
+	return rc;
+}

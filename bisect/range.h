@@ -38,3 +38,11 @@ size_t range_find(const struct range *r, const char *id);
 
 /* Is commit a an ancestor of commit b, or b itself? Indices in the range. */
 bool range_is_ancestor(const struct range *r, size_t a, size_t b);
+
+/*
+ * Which of n commits does a specification name? "A..B": reachable from B and not from A, as in git; "A..": all but A and its
+ * ancestors; "..B": B and its ancestors; A and B as in history_resolve(). The working tree counts as a child of HEAD.
+ * commits: n borrowed pointers; in: n answers. -EINVAL: not such a specification.
+ */
+int range_select(struct history *h, const char *spec, const struct history_commit *const *commits, size_t n, bool *in,
+		 struct error *e);

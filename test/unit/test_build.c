@@ -4,6 +4,7 @@
 #include "bisect/build.h"
 #include "bisect/range.h"
 #include "bisect/sandbox.h"
+#include "harness/child.h"
 #include "harness/relink.h"
 
 #include <dirent.h>
@@ -757,6 +758,64 @@ static void a_built_prefix_relinks(void **state)
 	build_cache_close(c);
 }
 
+static void a_full_disk_is_no_outcome(void **state)
+{
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("SKIP: mounting a small disk needs root\n");
+		skip();
+	}
+	static const char *const commands[] = { "sh: dd if=/dev/zero of={prefix}/x bs=1024 count=4000" };
+	struct recipe r = { .commands = commands, .n_commands = 1, .artifact = "x", .kind = RECIPE_LIBRARY };
+	struct build_cache_options o = { .plain = true };
+	must("mkdir full; mount -t tmpfs -o size=2m none full");
+	struct build_cache *c = cache("full", &o);
+	struct history_commit at = commit(toy, "c0");
+	struct build b;
+	struct error e = { 0 };
+	int rc = build_one(c, toy, &at, &r, 1, 0, &b, &e);
+	must("mount -o remount,size=64m full");
+	struct error again = { 0 };
+	int rc2 = build_one(c, toy, &at, &r, 1, 0, &b, &again);
+	bool made = !rc2 && b.outcome == BUILD_OK && !b.cached;
+	build_release(&b);
+	build_cache_close(c);
+	history_commit_release(&at);
+	must("umount full");
+	assert_int_equal(rc, -ENOSPC);
+	assert_contains(e.text, "disk");
+	assert_contains(e.text, "hakperf gc");
+	assert_true(made);
+}
+
+static void an_interrupt_is_no_outcome(void **state)
+{
+	(void)state;
+	static const char *const commands[] = { "sleep 100" };
+	struct recipe r = { .commands = commands, .n_commands = 1, .artifact = "x", .kind = RECIPE_LIBRARY };
+	pid_t pid = fork();
+	if (pid == 0) {
+		child_catch_signals();
+		struct build_cache *c = cache("interrupt", NULL);
+		struct history_commit at = commit(toy, "c0");
+		struct build b;
+		struct error e = { 0 };
+		_exit(build_one(c, toy, &at, &r, 1, 0, &b, &e) == -EINTR ? 0 : 1);
+	}
+	/* Once the command's scratch is there, it is under way or about to be. */
+	for (int i = 0; i < 500 && n_in("interrupt/tmp") == 0; i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	int status;
+	do {
+		kill(pid, SIGINT);
+		nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	} while (waitpid(pid, &status, WNOHANG) == 0);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(n_in("interrupt/tmp"), 0);
+	must("test -z \"$(ls interrupt | grep -v -e '^lock$' -e '^tmp$' -e '^ccache$')\"");
+}
+
 /* Recipes that name no link step: the link is caught. */
 static void links_are_caught(void **state)
 {
@@ -834,6 +893,8 @@ int main(void)
 		cmocka_unit_test(gc_takes_the_oldest_and_spares_the_pinned),
 		cmocka_unit_test(the_cache_says_where_it_cannot_be),
 		cmocka_unit_test(a_built_prefix_relinks),
+		cmocka_unit_test(a_full_disk_is_no_outcome),
+		cmocka_unit_test(an_interrupt_is_no_outcome),
 		cmocka_unit_test(links_are_caught),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -336,6 +336,43 @@ static void a_range_is_the_ancestry_path(void **state)
 	history_close(h);
 }
 
+static void a_specification_selects_commits(void **state)
+{
+	(void)state;
+	/* Commits of "merged": 1 and 2 stand beside 3, 4 merges them. */
+	static const char *const revs[] = { "c0", "c1", "c2", "c3", "c4", "c5", "worktree" };
+	enum { N = sizeof(revs) / sizeof(*revs) };
+	static const struct {
+		int line;
+		const char *spec, *in; /* one letter a commit; NULL: refused */
+		int rc;
+	} rows[] = {
+		{ __LINE__, "c0..c4", "-xxxx--", 0 },	 { __LINE__, "c3..c4", "-xx-x--", 0 },	   { __LINE__, "c2..", "---xxxx", 0 },
+		{ __LINE__, "..c3", "x--x---", 0 },	 { __LINE__, "..worktree", "xxxxxxx", 0 }, { __LINE__, "c5..c0", "-------", 0 },
+		{ __LINE__, "HEAD..worktree", "------x", 0 }, { __LINE__, "c0", NULL, -EINVAL },	   { __LINE__, "..", NULL, -EINVAL },
+		{ __LINE__, "c0...c4", NULL, -EINVAL },	 { __LINE__, "c0..none", NULL, -ENOENT },
+	};
+	struct history *h = opened("merged");
+	struct history_commit c[N];
+	const struct history_commit *list[N];
+	for (size_t i = 0; i < N; i++) {
+		c[i] = resolved(h, revs[i]);
+		list[i] = &c[i];
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct error e = { 0 };
+		bool in[N];
+		if (range_select(h, rows[i].spec, list, N, in, &e) != rows[i].rc)
+			fail_msg("line %d: %d %s", rows[i].line, e.code, e.text);
+		for (size_t k = 0; rows[i].in && k < N; k++)
+			if (in[k] != (rows[i].in[k] == 'x'))
+				fail_msg("line %d: %s", rows[i].line, revs[k]);
+	}
+	for (size_t i = 0; i < N; i++)
+		history_commit_release(&c[i]);
+	history_close(h);
+}
+
 static void a_long_range_has_every_commit_once(void **state)
 {
 	(void)state;
@@ -604,6 +641,7 @@ int main(void)
 		cmocka_unit_test(subjects_are_escaped_and_flagged),
 		cmocka_unit_test(escape_knows_utf8),
 		cmocka_unit_test(a_range_is_the_ancestry_path),
+		cmocka_unit_test(a_specification_selects_commits),
 		cmocka_unit_test(a_long_range_has_every_commit_once),
 		cmocka_unit_test(a_shallow_clone_says_so),
 		cmocka_unit_test(the_worktree_is_a_revision),
