@@ -77,7 +77,7 @@ int store_noise(struct store *s, int64_t machine, struct store_opt case_id, cons
 struct store_ratios { STORE_LIST(double); };
 int store_aa_ratios(struct store *s, int64_t machine, int64_t case_id, const char *metric, struct store_ratios *out, struct error *e);
 
-/* Mean wall time of successful builds and of runs of a case here, for the cost of a search; unset without any. */
+/* Median wall time of successful builds and of whole runs (process_wall_ns) of a case here, for the cost of a search; unset without any. */
 int store_costs(struct store *s, int64_t machine, int64_t case_id, struct store_optreal *build_ns, struct store_optreal *run_ns, struct error *e);
 
 /* The exact count of a build: of its latest session, all repeats together. found false: never counted. */
