@@ -39,6 +39,9 @@ struct store {
 /* Tell what SQLite last said about this store; doing: "store the round". Always negative. */
 int db_fail(struct store *s, struct error *e, const char *doing);
 
+/* A bug of ours, not the world: say it, quoting the SQL, and abort. */
+_Noreturn void db_bug(const char *what, const char *sql);
+
 /* Compile. SQL that cannot compile on any database of ours is a bug and aborts; a damaged schema gives NULL with *e. */
 sqlite3_stmt *db_prepare(struct store *s, const char *sql, unsigned flags, struct error *e);
 

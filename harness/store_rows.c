@@ -3,7 +3,6 @@
 #include "harness/store_db.h"
 #include "harness/store_read.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct store_rows {
@@ -68,10 +67,8 @@ const char *rows_name(const struct store_rows *r, int column)
 
 static int checked(const struct store_rows *r, int column)
 {
-	if (column < 0 || column >= sqlite3_column_count(r->st)) {
-		fprintf(stderr, "hakperf: bug in a query: no column %d: %s\n", column, sqlite3_sql(r->st));
-		abort();
-	}
+	if (column < 0 || column >= sqlite3_column_count(r->st))
+		db_bug("no such column", sqlite3_sql(r->st));
 	return column;
 }
 
