@@ -23,7 +23,8 @@
 
 #define DEFAULT_TIMEOUT_NS 600000000000u
 #define MAX_LOG (8u << 20)
-#define FULL_BYTES (16u << 20) /* less free space than this, and a failure that speaks of it is the disk's */
+#define FULL_BYTES                                                                                 \
+	(16u << 20) /* less free space than this, and a failure that speaks of it is the disk's */
 
 /* One build under way. */
 struct making {
@@ -36,7 +37,7 @@ struct making {
 	struct build_manifest_extra extra;
 };
 
-static const char *or(const char *s, const char *otherwise)
+static const char * or (const char *s, const char *otherwise)
 {
 	return s ? s : otherwise;
 }
@@ -47,13 +48,13 @@ static void set(char **s, char *value)
 	*s = value;
 }
 
-int build_key(struct build_cache *c, struct history *h, const struct history_commit *commit, const struct recipe *r,
-	      char key[BUILD_KEY], struct error *e)
+int build_key(struct build_cache *c, struct history *h, const struct history_commit *commit,
+	      const struct recipe *r, char key[BUILD_KEY], struct error *e)
 {
 	const struct toolchain *t;
 	char tree[HASH_HEX], hex[HASH_HEX];
 	int rc = history_tree_key(h, commit, r->paths, r->n_paths, tree, NULL, e);
-	rc = rc ? rc : build_cache_toolchain(c, or(r->cc, "gcc"), &t, e);
+	rc = rc ? rc : build_cache_toolchain(c, or (r->cc, "gcc"), &t, e);
 	if (rc)
 		return rc;
 	struct buf text = { 0 };
@@ -65,7 +66,8 @@ int build_key(struct build_cache *c, struct history *h, const struct history_com
 	return 0;
 }
 
-static void __attribute__((format(printf, 3, 4))) decide(struct making *m, enum build_outcome outcome, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+decide(struct making *m, enum build_outcome outcome, const char *fmt, ...)
 {
 	char *text = NULL;
 	va_list ap;
@@ -90,7 +92,8 @@ static char *line_at(const char *log, const char *p)
 	return x_printf("%.*s", (int)(len < 300 ? len : 300), p);
 }
 
-/* The first line that holds one of the words, earlier words first; NULL: none does. Owned by the caller. */
+/* The first line that holds one of the words, earlier words first; NULL: none does. Owned by the
+ * caller. */
 static char *log_line(const char *log, const char *const *words, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -117,7 +120,8 @@ static char *last_line(const char *log)
 static bool disk_is_full(const char *path)
 {
 	struct statvfs v;
-	return statvfs(path, &v) == 0 && ((uint64_t)v.f_bavail * v.f_frsize < FULL_BYTES || (v.f_files && v.f_favail < 100));
+	return statvfs(path, &v) == 0 &&
+	       ((uint64_t)v.f_bavail * v.f_frsize < FULL_BYTES || (v.f_files && v.f_favail < 100));
 }
 
 static void read_log(const struct making *m, struct buf *log)
@@ -130,7 +134,8 @@ static void read_log(const struct making *m, struct buf *log)
 static void describe_end(const struct making *m, const struct child_result *r, struct buf *out)
 {
 	struct child_result said = *r;
-	if (m->sandbox.bubblewrap && said.outcome == CHILD_EXITED && said.status > 128 && sigabbrev_np(said.status - 128)) {
+	if (m->sandbox.bubblewrap && said.outcome == CHILD_EXITED && said.status > 128 &&
+	    sigabbrev_np(said.status - 128)) {
 		said.outcome = CHILD_SIGNALLED;
 		said.status -= 128;
 	}
@@ -138,15 +143,21 @@ static void describe_end(const struct making *m, const struct child_result *r, s
 }
 
 /*
- * A command failed. Is it the commit's doing, or the machine's? A machine's fault read as "this commit is broken" would be
- * remembered and mislead every later search, so it is an error.
+ * A command failed. Is it the commit's doing, or the machine's? A machine's fault read as "this
+ * commit is broken" would be remembered and mislead every later search, so it is an error.
  */
-static int judge_failure(struct making *m, const char *command, const struct child_result *r, struct error *e)
+static int judge_failure(struct making *m, const char *command, const struct child_result *r,
+			 struct error *e)
 {
 	static const char *const full[] = { "No space left on device", "Disk quota exceeded" };
-	static const char *const memory[] = { "Killed signal terminated program", "virtual memory exhausted", "Cannot allocate memory" };
+	static const char *const memory[] = { "Killed signal terminated program",
+					      "virtual memory exhausted",
+					      "Cannot allocate memory" };
 	static const char *const outside[] = { "Read-only file system" };
-	static const char *const telling[] = { "error:", "Error:", "fatal:", "undefined reference", "No rule to make target", "rror" };
+	static const char *const telling[] = {
+		"error:", "Error:", "fatal:", "undefined reference", "No rule to make target",
+		"rror"
+	};
 	struct buf log = { 0 }, how = { 0 };
 	read_log(m, &log);
 	describe_end(m, r, &how);
@@ -154,16 +165,21 @@ static int judge_failure(struct making *m, const char *command, const struct chi
 	char *line = NULL;
 	int rc = 0;
 	if (disk_is_full(m->box) && (line = log_line(text, full, 2)))
-		rc = error_set(e, -ENOSPC, "the disk of %s is full: free space there, 'hakperf gc' removes old builds (%s)", m->cache->root, line);
+		rc = error_set(e, -ENOSPC,
+			       "the disk of %s is full: free space there, 'hakperf gc' removes old "
+			       "builds (%s)",
+			       m->cache->root, line);
 	else if ((line = log_line(text, memory, 3)))
-		rc = error_set(e, -ENOMEM, "a build ran out of memory: build fewer at once (%s)", line);
+		rc = error_set(e, -ENOMEM, "a build ran out of memory: build fewer at once (%s)",
+			       line);
 	else if (m->sandbox.bubblewrap && (line = log_line(text, outside, 1)))
 		decide(m, BUILD_WROTE_OUTSIDE, "'%s' writes outside its prefix: %s", command, line);
 	else {
 		line = log_line(text, telling, sizeof(telling) / sizeof(*telling));
 		if (!line)
 			line = last_line(text);
-		decide(m, BUILD_FAILED, "'%s': %s%s%s", command, buf_str(&how), line ? ": " : "", line ? line : "");
+		decide(m, BUILD_FAILED, "'%s': %s%s%s", command, buf_str(&how), line ? ": " : "",
+		       line ? line : "");
 	}
 	free(line);
 	buf_release(&log);
@@ -189,10 +205,14 @@ static int run_commands(struct making *m, struct error *e)
 	const struct recipe *r = m->recipe;
 	char *src = sandbox_path(&m->sandbox, "src"), *prefix = sandbox_path(&m->sandbox, "prefix");
 	/* Plain boxes lie in different places: the compiler is told to write the sandbox's path. */
-	char *cflags = m->sandbox.bubblewrap ? x_strdup(or(r->cflags, "-O2")) :
-					       x_printf("%s -ffile-prefix-map=%s=/tmp/src", or(r->cflags, "-O2"), src);
-	struct recipe_values v = { .src = src, .prefix = prefix, .jobs = m->jobs, .cflags = cflags };
-	uint64_t timeout = r->timeout_ns ? r->timeout_ns : DEFAULT_TIMEOUT_NS, start = clock_mono_ns();
+	char *cflags = m->sandbox.bubblewrap ? x_strdup(or (r->cflags, "-O2"))
+					     : x_printf("%s -ffile-prefix-map=%s=/tmp/src",
+							or (r->cflags, "-O2"), src);
+	struct recipe_values v = {
+		.src = src, .prefix = prefix, .jobs = m->jobs, .cflags = cflags
+	};
+	uint64_t timeout = r->timeout_ns ? r->timeout_ns : DEFAULT_TIMEOUT_NS,
+		 start = clock_mono_ns();
 	int rc = sandbox_prepare(&m->sandbox, r, e);
 	for (size_t i = 0; i < r->n_commands && !rc && m->b->outcome == BUILD_NONE; i++) {
 		struct recipe_words argv = { 0 };
@@ -200,9 +220,12 @@ static int run_commands(struct making *m, struct error *e)
 		uint64_t spent = clock_mono_ns() - start;
 		rc = recipe_expand(r, r->commands[i], &v, &argv, e);
 		rc = rc ? rc : note_command(m, argv.v, e);
-		rc = rc ? rc : sandbox_run(&m->sandbox, r, &v, argv.v, m->log, timeout > spent ? timeout - spent : 1, &res, e);
+		rc = rc ? rc
+			: sandbox_run(&m->sandbox, r, &v, argv.v, m->log,
+				      timeout > spent ? timeout - spent : 1, &res, e);
 		if (!rc && res.outcome == CHILD_TIMED_OUT)
-			decide(m, BUILD_TIMED_OUT, "'%s': not done after %.0f s", r->commands[i], (double)timeout / 1e9);
+			decide(m, BUILD_TIMED_OUT, "'%s': not done after %.0f s", r->commands[i],
+			       (double)timeout / 1e9);
 		else if (!rc && (res.outcome != CHILD_EXITED || res.status))
 			rc = judge_failure(m, r->commands[i], &res, e);
 		child_release(&res);
@@ -221,15 +244,19 @@ static void missing(struct making *m)
 	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
 		char target[4096];
 		ssize_t n = readlink(path, target, sizeof(target) - 1);
-		decide(m, BUILD_WROTE_OUTSIDE, "%s is a link to %.*s, which leaves the prefix", m->recipe->artifact, (int)(n > 0 ? n : 0), target);
+		decide(m, BUILD_WROTE_OUTSIDE, "%s is a link to %.*s, which leaves the prefix",
+		       m->recipe->artifact, (int)(n > 0 ? n : 0), target);
 	} else {
 		bool empty = rmdir(m->prefix) == 0;
-		decide(m, BUILD_NO_ARTIFACT, "the commands ended well and there is no %s in the prefix%s", m->recipe->artifact, empty ? ", which is empty" : "");
+		decide(m, BUILD_NO_ARTIFACT,
+		       "the commands ended well and there is no %s in the prefix%s",
+		       m->recipe->artifact, empty ? ", which is empty" : "");
 	}
 	free(path);
 }
 
-/* Find the artifact: a file in the prefix, reached without leaving it. NULL: the outcome is decided. Owned by the caller. */
+/* Find the artifact: a file in the prefix, reached without leaving it. NULL: the outcome is
+ * decided. Owned by the caller. */
 static char *find_artifact(struct making *m)
 {
 	char *path = x_printf("%s/%s", m->prefix, m->recipe->artifact);
@@ -238,7 +265,8 @@ static char *find_artifact(struct making *m)
 	if (!real || !root || stat(real, &st)) {
 		missing(m);
 	} else if (strncmp(real, root, strlen(root)) || real[strlen(root)] != '/') {
-		decide(m, BUILD_WROTE_OUTSIDE, "%s is a link that leaves the prefix", m->recipe->artifact);
+		decide(m, BUILD_WROTE_OUTSIDE, "%s is a link that leaves the prefix",
+		       m->recipe->artifact);
 	} else if (!S_ISREG(st.st_mode)) {
 		decide(m, BUILD_NO_ARTIFACT, "%s is not a file", m->recipe->artifact);
 	} else if (m->recipe->kind == RECIPE_EXEC && !(st.st_mode & 0111)) {
@@ -253,34 +281,41 @@ static char *find_artifact(struct making *m)
 }
 
 /* Does the replayed link give the artifact, byte for byte or at least in what is loaded? */
-static void compare_replay(struct making *m, struct relink *r, const char *out, bool *bytes, bool *loaded)
+static void compare_replay(struct making *m, struct relink *r, const char *out, bool *bytes,
+			   bool *loaded)
 {
 	struct artifact a;
 	struct error ignored = { 0 };
-	bool replayed = relink_canonical(r, out, &ignored) == 0 && artifact_read(out, &a, &ignored) == 0;
+	bool replayed = relink_canonical(r, out, &ignored) == 0 &&
+			artifact_read(out, &a, &ignored) == 0;
 	*bytes = replayed && !strcmp(a.file, m->b->file_hash);
 	*loaded = replayed && !strcmp(a.loaded, m->b->loaded_hash);
 }
 
 /*
- * Try what relinking promises, once per build: a shuffled link, and the canonical one byte for byte. A link that was caught, not
- * named by the recipe, must also give the artifact: else other objects than the artifact's would be measured.
+ * Try what relinking promises, once per build: a shuffled link, and the canonical one byte for
+ * byte. A link that was caught, not named by the recipe, must also give the artifact: else other
+ * objects than the artifact's would be measured.
  */
 static void try_relink(struct making *m)
 {
 	struct relink *r = NULL;
 	struct error e = { 0 };
 	char *out = x_printf("%s/trial", m->scratch);
-	bool caught = !relink_possible(m->prefix) && linkcatch_adopt(m->box, m->b->loaded_hash, m->prefix), loaded = false;
+	bool caught = !relink_possible(m->prefix) &&
+		      linkcatch_adopt(m->box, m->b->loaded_hash, m->prefix),
+	     loaded = false;
 	int rc = relink_open(&r, m->prefix, &e);
 	rc = rc ? rc : relink_shuffled(r, 1, out, &e);
 	if (r)
 		compare_replay(m, r, out, &m->b->canonical, &loaded);
 	if (!rc && caught && !loaded)
-		rc = error_set(&e, -EINVAL, "the link that was caught does not give the artifact again");
+		rc = error_set(&e, -EINVAL,
+			       "the link that was caught does not give the artifact again");
 	m->b->relinkable = rc == 0;
 	if (rc == -ENOENT && !relink_possible(m->prefix))
-		set(&m->b->relink_why, x_strdup("the build leaves no link command, and no link that made the artifact was caught"));
+		set(&m->b->relink_why, x_strdup("the build leaves no link command, and no link "
+						"that made the artifact was caught"));
 	else
 		set(&m->b->relink_why, x_strdup(e.text));
 	unlink(out);
@@ -294,7 +329,8 @@ static int prove_interposition(struct making *m, const char *artifact, struct er
 	struct buf why = { 0 };
 	int rc = probe_preload(artifact, &p, &why, e);
 	if (!rc && p == PROBE_NOT_INTERPOSING)
-		decide(m, BUILD_NOT_INTERPOSING, "%s builds and does not interpose: %s", m->recipe->artifact, buf_str(&why));
+		decide(m, BUILD_NOT_INTERPOSING, "%s builds and does not interpose: %s",
+		       m->recipe->artifact, buf_str(&why));
 	else if (!rc && p == PROBE_CRASHED)
 		decide(m, BUILD_CRASHING, "%s: %s", m->recipe->artifact, buf_str(&why));
 	buf_release(&why);
@@ -334,7 +370,8 @@ static int judge_artifact(struct making *m, struct error *e)
 
 static int keep(struct making *m, struct error *e)
 {
-	char *manifest = x_printf("%s/manifest.json", m->entry), *prefix = x_printf("%s/prefix", m->entry);
+	char *manifest = x_printf("%s/manifest.json", m->entry),
+	     *prefix = x_printf("%s/prefix", m->entry);
 	char *dir = build_cache_path(m->cache, m->b->key, NULL);
 	int rc = 0;
 	if (fs_exists(m->prefix) && rename(m->prefix, prefix))
@@ -365,23 +402,25 @@ static int lay_out(struct making *m, struct error *e)
 }
 
 /* Make the build of a locked key: the entry is in place afterwards, or *e says why not. */
-static int make(struct build_cache *c, struct history *h, const struct history_commit *commit, const struct recipe *r,
-		unsigned jobs, struct build *b, struct error *e)
+static int make(struct build_cache *c, struct history *h, const struct history_commit *commit,
+		const struct recipe *r, unsigned jobs, struct build *b, struct error *e)
 {
 	struct making m = { .cache = c, .recipe = r, .jobs = jobs, .b = b };
 	const struct toolchain *t;
 	char *ccache = NULL;
 	uint64_t start = clock_mono_ns();
-	int rc = build_cache_toolchain(c, or(r->cc, "gcc"), &t, e);
+	int rc = build_cache_toolchain(c, or (r->cc, "gcc"), &t, e);
 	rc = rc ? rc : lay_out(&m, e);
 	if (rc)
 		goto out;
-	m.sandbox = (struct sandbox){ .box = m.box, .bubblewrap = build_cache_bubblewrap(c), .network = r->network };
+	m.sandbox = (struct sandbox){ .box = m.box,
+				      .bubblewrap = build_cache_bubblewrap(c),
+				      .network = r->network };
 	if (m.sandbox.bubblewrap && !c->options.no_ccache && access("/usr/bin/ccache", X_OK) == 0)
 		m.sandbox.ccache = ccache = build_cache_path(c, "ccache", NULL);
 	memcpy(b->commit, commit->id, HISTORY_ID);
-	b->recipe = x_strdup(or(r->name, "default"));
-	b->variant = x_strdup(or(r->variant, "release"));
+	b->recipe = x_strdup(or (r->name, "default"));
+	b->variant = x_strdup(or (r->variant, "release"));
 	b->toolchain = x_strdup(t->line);
 	b->sandbox = x_strdup(m.sandbox.bubblewrap ? "bubblewrap" : "plain");
 	b->detail = x_strdup("");
@@ -416,8 +455,9 @@ static int answer(struct build_cache *c, const char *key, unsigned flags, struct
 }
 
 /* Under the key's lock: somebody else's work may be there by now; otherwise make it. */
-static int find_or_make(struct build_cache *c, struct history *h, const struct history_commit *commit, const struct recipe *r,
-			unsigned jobs, unsigned flags, const char *key, struct build *out, struct error *e)
+static int find_or_make(struct build_cache *c, struct history *h,
+			const struct history_commit *commit, const struct recipe *r, unsigned jobs,
+			unsigned flags, const char *key, struct build *out, struct error *e)
 {
 	if (answer(c, key, flags, out))
 		return 0;
@@ -429,13 +469,15 @@ static int find_or_make(struct build_cache *c, struct history *h, const struct h
 	rc = rc ? rc : make(c, h, commit, r, jobs, &b, e);
 	build_release(&b);
 	if (!rc && !build_cache_load(c, key, true, out))
-		rc = error_set(e, -EIO, "the build %.12s vanished from %s as soon as it was made", key, c->root);
+		rc = error_set(e, -EIO, "the build %.12s vanished from %s as soon as it was made",
+			       key, c->root);
 	out->cached = false;
 	return rc;
 }
 
-int build_one(struct build_cache *c, struct history *h, const struct history_commit *commit, const struct recipe *r,
-	      unsigned jobs, unsigned flags, struct build *out, struct error *e)
+int build_one(struct build_cache *c, struct history *h, const struct history_commit *commit,
+	      const struct recipe *r, unsigned jobs, unsigned flags, struct build *out,
+	      struct error *e)
 {
 	char tree[HASH_HEX], key[BUILD_KEY];
 	size_t present = 0;
@@ -450,7 +492,8 @@ int build_one(struct build_cache *c, struct history *h, const struct history_com
 		memcpy(out->commit, commit->id, HISTORY_ID);
 		memcpy(out->tree_key, tree, HASH_HEX);
 		out->outcome = BUILD_NO_SOURCE;
-		out->detail = x_printf("%s has none of the subject's paths (%s%s)", commit->short_id, r->paths[0], r->n_paths > 1 ? ", …" : "");
+		out->detail = x_printf("%s has none of the subject's paths (%s%s)",
+				       commit->short_id, r->paths[0], r->n_paths > 1 ? ", …" : "");
 		return 0;
 	}
 	/* A build can be collected between being found and being pinned: then it is made again. */

@@ -34,24 +34,30 @@ static char *absolute(const char *path)
 	return p;
 }
 
-int build_cache_open(struct build_cache **c, const char *root, const char *base, const struct build_cache_options *o,
-		     struct error *e)
+int build_cache_open(struct build_cache **c, const char *root, const char *base,
+		     const struct build_cache_options *o, struct error *e)
 {
 	*c = NULL;
 	const char *env = getenv("HAKPERF_CACHE");
-	char *path = root ? absolute(root) : env && *env ? absolute(env) : x_printf("%s/build/prefix", base);
+	char *path = root	   ? absolute(root)
+		     : env && *env ? absolute(env)
+				   : x_printf("%s/build/prefix", base);
 	static const char *const folders[] = { "lock", "tmp" };
 	int rc = 0;
 	struct error cause = { 0 };
 	if (strpbrk(path, " :\n"))
-		rc = error_set(e, -EINVAL, "the build cache %s cannot serve: the loader splits LD_PRELOAD at blanks and colons; set HAKPERF_CACHE to another folder", path);
+		rc = error_set(e, -EINVAL,
+			       "the build cache %s cannot serve: the loader splits LD_PRELOAD at "
+			       "blanks and colons; set HAKPERF_CACHE to another folder",
+			       path);
 	for (size_t i = 0; i < 2 && !rc; i++) {
 		char *folder = x_printf("%s/%s", path, folders[i]);
 		rc = fs_mkdirs(folder, &cause);
 		if (!rc && access(folder, W_OK))
 			rc = error_errno(&cause, errno, "cannot write to %s", folder);
 		if (rc)
-			rc = error_set(e, rc, "%s: set HAKPERF_CACHE to a folder of yours", cause.text);
+			rc = error_set(e, rc, "%s: set HAKPERF_CACHE to a folder of yours",
+				       cause.text);
 		free(folder);
 	}
 	if (rc) {
@@ -91,7 +97,8 @@ bool build_cache_bubblewrap(struct build_cache *c)
 {
 	pthread_mutex_lock(&c->lock);
 	if (c->sandbox == SANDBOX_UNKNOWN)
-		c->sandbox = !c->options.plain && sandbox_works() ? SANDBOX_BUBBLEWRAP : SANDBOX_PLAIN;
+		c->sandbox = !c->options.plain && sandbox_works() ? SANDBOX_BUBBLEWRAP
+								  : SANDBOX_PLAIN;
 	bool is = c->sandbox == SANDBOX_BUBBLEWRAP;
 	pthread_mutex_unlock(&c->lock);
 	return is;
@@ -106,13 +113,21 @@ int64_t build_cache_now(const struct build_cache *c)
 static int ask(const char *const *argv, struct buf *out, struct error *e)
 {
 	static const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL };
-	struct child_spec spec = { .argv = argv, .env = env, .cpu = -1, .pass_fd = -1, .timeout_ns = 30000000000u, .max_output = 65536 };
+	struct child_spec spec = { .argv = argv,
+				   .env = env,
+				   .cpu = -1,
+				   .pass_fd = -1,
+				   .timeout_ns = 30000000000u,
+				   .max_output = 65536 };
 	struct child_result r = { 0 };
 	int rc = child_run(&spec, &r, e);
 	if (!rc && (r.outcome != CHILD_EXITED || r.status)) {
 		struct buf how = { 0 };
 		child_describe(&r, &how);
-		rc = error_set(e, -ENOENT, "the compiler '%s' does not tell its version (%s): install it, or name another as 'cc' in hakperf.ini", argv[0], buf_str(&how));
+		rc = error_set(e, -ENOENT,
+			       "the compiler '%s' does not tell its version (%s): install it, or "
+			       "name another as 'cc' in hakperf.ini",
+			       argv[0], buf_str(&how));
 		buf_release(&how);
 	}
 	if (!rc) {
@@ -139,12 +154,15 @@ static int describe_toolchain(const char *cc, struct toolchain *t, struct error 
 	if (!rc)
 		ask(ask_linker, &linker, &ignored);
 	if (!rc) {
-		char *given = x_printf("%.*s", (int)strcspn(buf_str(&where), "\n"), buf_str(&where));
+		char *given =
+			x_printf("%.*s", (int)strcspn(buf_str(&where), "\n"), buf_str(&where));
 		char *real = realpath(given, NULL);
 		t->cc = x_strdup(cc);
-		t->line = x_printf("%.*s (%s)", (int)strcspn(buf_str(&version), "\n"), buf_str(&version), real ? real : given);
-		t->text = x_printf("%s\n%s\n%s\n%.*s\n", u.machine, real ? real : given, buf_str(&version),
-				   (int)strcspn(buf_str(&linker), "\n"), buf_str(&linker));
+		t->line = x_printf("%.*s (%s)", (int)strcspn(buf_str(&version), "\n"),
+				   buf_str(&version), real ? real : given);
+		t->text = x_printf("%s\n%s\n%s\n%.*s\n", u.machine, real ? real : given,
+				   buf_str(&version), (int)strcspn(buf_str(&linker), "\n"),
+				   buf_str(&linker));
 		free(given);
 		free(real);
 	}
@@ -154,7 +172,8 @@ static int describe_toolchain(const char *cc, struct toolchain *t, struct error 
 	return rc;
 }
 
-int build_cache_toolchain(struct build_cache *c, const char *cc, const struct toolchain **out, struct error *e)
+int build_cache_toolchain(struct build_cache *c, const char *cc, const struct toolchain **out,
+			  struct error *e)
 {
 	int rc = 0;
 	pthread_mutex_lock(&c->lock);
@@ -183,7 +202,8 @@ static void pause_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
-int build_cache_lock(struct build_cache *c, const char *key, bool exclusive, bool wait, int *fd, struct error *e)
+int build_cache_lock(struct build_cache *c, const char *key, bool exclusive, bool wait, int *fd,
+		     struct error *e)
 {
 	char *path = build_cache_path(c, "lock", key);
 	int rc = 0;
@@ -195,8 +215,10 @@ int build_cache_lock(struct build_cache *c, const char *key, bool exclusive, boo
 		}
 		struct stat held, named;
 		if (flock(f, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0) {
-			/* gc unlinks the lock of an entry that it removed: then this is not the key's lock any more. */
-			if (!fstat(f, &held) && !stat(path, &named) && held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+			/* gc unlinks the lock of an entry that it removed: then this is not the
+			 * key's lock any more. */
+			if (!fstat(f, &held) && !stat(path, &named) &&
+			    held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
 				*fd = f;
 				break;
 			}
@@ -214,10 +236,13 @@ int build_cache_lock(struct build_cache *c, const char *key, bool exclusive, boo
 			break;
 		}
 		if (child_interrupted()) {
-			rc = error_set(e, -EINTR, "interrupted while waiting for another builder of %.12s", key);
+			rc = error_set(e, -EINTR,
+				       "interrupted while waiting for another builder of %.12s",
+				       key);
 			break;
 		}
-		/* flock(2) cannot be waited for and interrupted from another thread, so it is asked again. */
+		/* flock(2) cannot be waited for and interrupted from another thread, so it is asked
+		 * again. */
 		pause_ms(ms);
 		ms = ms < 50 ? 2 * ms : 50;
 	}
@@ -245,7 +270,8 @@ int build_cache_load(struct build_cache *c, const char *key, bool touch, struct 
 		there = stat(got.artifact, &st) == 0 && (uint64_t)st.st_size == x.artifact_size;
 	}
 	if (there && touch) {
-		struct timespec now[2] = { { .tv_sec = build_cache_now(c) }, { .tv_sec = build_cache_now(c) } };
+		struct timespec now[2] = { { .tv_sec = build_cache_now(c) },
+					   { .tv_sec = build_cache_now(c) } };
 		if (utimensat(AT_FDCWD, path, now, 0) == 0)
 			got.used_s = build_cache_now(c);
 	}
@@ -261,7 +287,8 @@ int build_cache_load(struct build_cache *c, const char *key, bool touch, struct 
 
 int build_cache_drop(struct build_cache *c, const char *key, struct error *e)
 {
-	char *dir = build_cache_path(c, key, NULL), *gone = x_printf("%s/tmp/%s-gone.XXXXXX", c->root, key);
+	char *dir = build_cache_path(c, key, NULL),
+	     *gone = x_printf("%s/tmp/%s-gone.XXXXXX", c->root, key);
 	int rc = 0;
 	if (fs_exists(dir)) {
 		if (!mkdtemp(gone))
@@ -313,7 +340,9 @@ int build_pin(struct build_cache *c, struct build *b, struct error *e)
 	}
 	if (!there) {
 		close(fd);
-		return error_set(e, -ENOENT, "the build %.12s is not in the cache any more: build it again", b->key);
+		return error_set(e, -ENOENT,
+				 "the build %.12s is not in the cache any more: build it again",
+				 b->key);
 	}
 	b->pin = fd;
 	return 0;
@@ -390,7 +419,8 @@ static size_t gc_list(struct build_cache *c, struct gc_entry **list)
 		struct gc_entry *x = &(*list)[n++];
 		*x = (struct gc_entry){ 0 };
 		memcpy(x->key, ent->d_name, BUILD_KEY);
-		char *dir = build_cache_path(c, x->key, NULL), *manifest = x_printf("%s/manifest.json", dir);
+		char *dir = build_cache_path(c, x->key, NULL),
+		     *manifest = x_printf("%s/manifest.json", dir);
 		struct stat st;
 		/* Without a manifest it is nothing that could be used: first to go. */
 		x->used_s = stat(manifest, &st) == 0 ? st.st_mtime : 0;

@@ -32,17 +32,21 @@ bool build_cache_bubblewrap(struct build_cache *c);
 int64_t build_cache_now(const struct build_cache *c);
 
 /* Borrowed until the cache is closed. -ENOENT: no such compiler. */
-int build_cache_toolchain(struct build_cache *c, const char *cc, const struct toolchain **out, struct error *e);
+int build_cache_toolchain(struct build_cache *c, const char *cc, const struct toolchain **out,
+			  struct error *e);
 
-char *build_cache_path(const struct build_cache *c, const char *folder, const char *name); /* owned by the caller */
+char *build_cache_path(const struct build_cache *c, const char *folder,
+		       const char *name); /* owned by the caller */
 
 /*
- * Lock a key. wait: until it is free or an interrupt comes (-EINTR); otherwise -EWOULDBLOCK without an error text when it is taken.
- * *fd: to be closed, which unlocks.
+ * Lock a key. wait: until it is free or an interrupt comes (-EINTR); otherwise -EWOULDBLOCK without
+ * an error text when it is taken. *fd: to be closed, which unlocks.
  */
-int build_cache_lock(struct build_cache *c, const char *key, bool exclusive, bool wait, int *fd, struct error *e);
+int build_cache_lock(struct build_cache *c, const char *key, bool exclusive, bool wait, int *fd,
+		     struct error *e);
 
-/* Read an entry. 1: there and whole; 0: not there, or not whole; it counts as used from now when touch. *b: all-zero. */
+/* Read an entry. 1: there and whole; 0: not there, or not whole; it counts as used from now when
+ * touch. *b: all-zero. */
 int build_cache_load(struct build_cache *c, const char *key, bool touch, struct build *b);
 
 /* Make an entry disappear at once, then remove its files. The key is locked by the caller. */

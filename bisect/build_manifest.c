@@ -35,7 +35,9 @@ const char *build_outcome_name(enum build_outcome o)
 void build_release(struct build *b)
 {
 	build_unpin(b);
-	char *owned[] = { b->detail, b->dir, b->prefix, b->artifact, b->log, b->recipe, b->variant, b->toolchain, b->sandbox, b->build_id, b->relink_why };
+	char *owned[] = { b->detail,  b->dir,	   b->prefix,	 b->artifact,
+			  b->log,     b->recipe,   b->variant,	 b->toolchain,
+			  b->sandbox, b->build_id, b->relink_why };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(*owned); i++)
 		free(owned[i]);
 	*b = (struct build){ 0 };
@@ -51,7 +53,8 @@ static void put(json_t *o, const char *key, const char *value)
 	buf_release(&b);
 }
 
-int build_manifest_write(const char *path, const struct build *b, const struct build_manifest_extra *x, struct error *e)
+int build_manifest_write(const char *path, const struct build *b,
+			 const struct build_manifest_extra *x, struct error *e)
 {
 	json_t *o = json_object();
 	json_object_set_new(o, "schema", json_integer(SCHEMA));
@@ -108,7 +111,8 @@ int build_manifest_read(const char *path, struct build *b, struct build_manifest
 	size_t outcome = 0;
 	while (outcome < N_OUTCOMES && strcmp(outcome_names[outcome], get(o, "outcome")))
 		outcome++;
-	if (!json_is_object(o) || json_integer_value(json_object_get(o, "schema")) != SCHEMA || outcome == N_OUTCOMES) {
+	if (!json_is_object(o) || json_integer_value(json_object_get(o, "schema")) != SCHEMA ||
+	    outcome == N_OUTCOMES) {
 		json_decref(o);
 		return -EBADMSG;
 	}

@@ -12,7 +12,8 @@ struct build_manifest_extra {
 	char *artifact;		/* relative to the prefix; owned */
 };
 
-int build_manifest_write(const char *path, const struct build *b, const struct build_manifest_extra *x, struct error *e);
+int build_manifest_write(const char *path, const struct build *b,
+			 const struct build_manifest_extra *x, struct error *e);
 
 /* 0, or -errno where there is none or it is not one of ours. */
 int build_manifest_read(const char *path, struct build *b, struct build_manifest_extra *x);

@@ -16,7 +16,7 @@ struct many {
 	build_progress *progress;
 	void *ctx;
 	struct build *out;
-	size_t *same; /* same[i] <= i: the first request with i's key */
+	size_t *same;	      /* same[i] <= i: the first request with i's key */
 	pthread_mutex_t lock; /* of what follows */
 	size_t next, done;
 	struct error error;
@@ -39,7 +39,8 @@ static int find_cached(struct many *m, struct error *e)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		const struct build_request *q = &m->req[i];
-		int rc = build_one(m->cache, m->history, q->commit, q->recipe, m->jobs, m->flags | BUILD_CACHED_ONLY, &m->out[i], e);
+		int rc = build_one(m->cache, m->history, q->commit, q->recipe, m->jobs,
+				   m->flags | BUILD_CACHED_ONLY, &m->out[i], e);
 		if (rc)
 			return rc;
 		m->same[i] = i;
@@ -93,7 +94,9 @@ static void *worker(void *arg)
 		size_t i = m->next++;
 		pthread_mutex_unlock(&m->lock);
 		struct error e = { 0 };
-		int rc = child_interrupted() ? error_set(&e, -EINTR, "interrupted: what is built stays built") : build_index(m, i, &e);
+		int rc = child_interrupted()
+				 ? error_set(&e, -EINTR, "interrupted: what is built stays built")
+				 : build_index(m, i, &e);
 		pthread_mutex_lock(&m->lock);
 		if (rc)
 			error_set(&m->error, rc, "%s", e.text);
@@ -118,17 +121,27 @@ static int run_workers(struct many *m, unsigned parallel, struct error *e)
 	return m->error.code ? error_set(e, m->error.code, "%s", m->error.text) : 0;
 }
 
-int build_many(struct build_cache *c, struct history *h, const struct build_request *req, size_t n, unsigned parallel,
-	       unsigned jobs, unsigned flags, build_progress *progress, void *ctx, struct build *out, struct error *e)
+int build_many(struct build_cache *c, struct history *h, const struct build_request *req, size_t n,
+	       unsigned parallel, unsigned jobs, unsigned flags, build_progress *progress,
+	       void *ctx, struct build *out, struct error *e)
 {
-	struct many m = { .cache = c, .history = h, .req = req, .n = n, .jobs = jobs ? jobs : 1, .flags = flags, .progress = progress, .ctx = ctx, .out = out };
+	struct many m = { .cache = c,
+			  .history = h,
+			  .req = req,
+			  .n = n,
+			  .jobs = jobs ? jobs : 1,
+			  .flags = flags,
+			  .progress = progress,
+			  .ctx = ctx,
+			  .out = out };
 	m.same = x_calloc(n + 1, sizeof(*m.same));
 	pthread_mutex_init(&m.lock, NULL);
 	int rc = find_cached(&m, e);
 	if (!rc && m.done < n && !(flags & BUILD_CACHED_ONLY)) {
 		group_equal_keys(&m);
 		rc = run_workers(&m, parallel ? parallel : 1, e);
-		/* The others of a key are cached by now; a failure was tried once and not once per commit. */
+		/* The others of a key are cached by now; a failure was tried once and not once per
+		 * commit. */
 		m.flags &= ~(unsigned)BUILD_RETRY;
 		for (size_t i = 0; i < n && !rc; i++) {
 			if (is_done(&m, i))

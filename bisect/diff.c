@@ -51,7 +51,10 @@ static int fill_hunk(git_patch *patch, size_t at, struct diff_file *f)
 		return rc;
 	struct buf heading = { 0 }, text = { 0 };
 	struct diff_hunk *h = &f->hunks[f->n_hunks++];
-	*h = (struct diff_hunk){ .old_start = gh->old_start, .old_lines = gh->old_lines, .new_start = gh->new_start, .new_lines = gh->new_lines };
+	*h = (struct diff_hunk){ .old_start = gh->old_start,
+				 .old_lines = gh->old_lines,
+				 .new_start = gh->new_start,
+				 .new_lines = gh->new_lines };
 	heading_of(gh, &heading);
 	for (size_t i = 0; i < lines && !rc; i++) {
 		const git_diff_line *line;
@@ -96,7 +99,8 @@ static int fill_file(git_diff *gd, size_t at, struct diff *out)
 		return rc;
 	const git_diff_delta *delta = git_diff_get_delta(gd, at);
 	struct diff_file *f = &out->files[out->n_files++];
-	*f = (struct diff_file){ .status = status_letter(delta->status), .binary = delta->flags & GIT_DIFF_FLAG_BINARY };
+	*f = (struct diff_file){ .status = status_letter(delta->status),
+				 .binary = delta->flags & GIT_DIFF_FLAG_BINARY };
 	f->old_path = f->status == 'A' ? NULL : x_strdup(delta->old_file.path);
 	f->new_path = f->status == 'D' ? NULL : x_strdup(delta->new_file.path);
 	size_t n = patch ? git_patch_num_hunks(patch) : 0;
@@ -116,8 +120,9 @@ static int tree_of(struct history *h, const struct history_commit *c, git_tree *
 	return git_tree_lookup(tree, history_git(h), &oid);
 }
 
-int diff_trees(struct history *h, const struct history_commit *from, const struct history_commit *to,
-	       const char *const *paths, size_t n_paths, unsigned context, struct diff *out, struct error *e)
+int diff_trees(struct history *h, const struct history_commit *from,
+	       const struct history_commit *to, const char *const *paths, size_t n_paths,
+	       unsigned context, struct diff *out, struct error *e)
 {
 	*out = (struct diff){ 0 };
 	git_tree *a = NULL, *b = NULL;
@@ -144,7 +149,8 @@ int diff_trees(struct history *h, const struct history_commit *from, const struc
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = fill_file(gd, i, out);
 	if (rc) {
-		rc = history_git_error(h, rc, e, "cannot compare %s with %s", from ? from->short_id : "nothing", to->short_id);
+		rc = history_git_error(h, rc, e, "cannot compare %s with %s",
+				       from ? from->short_id : "nothing", to->short_id);
 		diff_release(out);
 	}
 	git_diff_free(gd);
@@ -156,8 +162,8 @@ int diff_trees(struct history *h, const struct history_commit *from, const struc
 	return rc;
 }
 
-int diff_commit(struct history *h, const struct history_commit *c, const char *const *paths, size_t n_paths,
-		unsigned context, struct diff *out, struct error *e)
+int diff_commit(struct history *h, const struct history_commit *c, const char *const *paths,
+		size_t n_paths, unsigned context, struct diff *out, struct error *e)
 {
 	*out = (struct diff){ 0 };
 	if (!c->n_parents)

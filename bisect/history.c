@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bisect/history.h"
+#include "bisect/history_private.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <git2.h>
 #include <git2/sys/mempack.h>
 #include <git2/sys/odb_backend.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct history {
-	git_repository *git;
-	char *path; /* as the caller named it, for messages */
-	pthread_mutex_t lock;
-	bool memory; /* the worktree's blobs and trees go to memory, not to the user's object database */
-};
 
 static const char WORKTREE[] = "worktree";
 
@@ -27,9 +18,11 @@ static size_t utf8_len(const unsigned char *s, size_t n)
 	static const struct {
 		unsigned char first_lo, first_hi, second_lo, second_hi, len;
 	} forms[] = {
-		{ 0x00, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+		{ 0x00, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
 	};
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
 		if (s[0] < forms[i].first_lo || s[0] > forms[i].first_hi)
@@ -54,7 +47,8 @@ bool history_escape(const char *bytes, size_t n, bool keep_newlines, struct buf 
 	for (size_t i = 0; i < n;) {
 		size_t len = utf8_len(s + i, n - i);
 		bool c1 = len == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0;
-		bool c0 = len == 1 && (s[i] < 0x20 || s[i] == 0x7f) && !(keep_newlines && (s[i] == '\n' || s[i] == '\t'));
+		bool c0 = len == 1 && (s[i] < 0x20 || s[i] == 0x7f) &&
+			  !(keep_newlines && (s[i] == '\n' || s[i] == '\t'));
 		if (len && !c0 && !c1) {
 			buf_add(out, s + i, len);
 			i += len;
@@ -77,11 +71,15 @@ int history_git_error(const struct history *h, int rc, struct error *e, const ch
 		abort();
 	va_end(ap);
 	if (rc == GIT_ENOTFOUND && h && history_shallow(h))
-		text = x_printf("%s: the clone at %s is shallow and its history ends before: run 'git fetch --unshallow' there",
+		text = x_printf("%s: the clone at %s is shallow and its history ends before: run "
+				"'git fetch --unshallow' there",
 				what, h->path);
 	else
-		text = x_printf("%s: %s", what, ge && ge->message ? ge->message : "libgit2 gives no reason");
-	int code = rc == GIT_ENOTFOUND ? (h && history_shallow(h) ? -ENODATA : -ENOENT) : rc == GIT_EAMBIGUOUS ? -EEXIST : -EIO;
+		text = x_printf("%s: %s", what,
+				ge && ge->message ? ge->message : "libgit2 gives no reason");
+	int code = rc == GIT_ENOTFOUND	  ? (h && history_shallow(h) ? -ENODATA : -ENOENT)
+		   : rc == GIT_EAMBIGUOUS ? -EEXIST
+					  : -EIO;
 	code = error_set(e, code, "%s", text);
 	free(what);
 	free(text);
@@ -92,14 +90,19 @@ static int open_error(const char *path, int rc, struct error *e)
 {
 	const git_error *ge = git_error_last();
 	const char *why = ge && ge->message ? ge->message : "no reason given";
-	/* libgit2 1.5 reports a foreign owner as "safe.directory was not found" when there is no such setting at all. */
+	/* libgit2 1.5 reports a foreign owner as "safe.directory was not found" when there is no
+	 * such setting at all. */
 	if (rc == GIT_ENOTFOUND && strstr(why, "safe.directory"))
 		rc = GIT_EOWNER;
 	if (rc == GIT_ENOTFOUND)
-		return error_set(e, -ENOENT, "%s is not a git repository: name one with 'repository' in hakperf.ini, or clone instead of unpacking",
+		return error_set(e, -ENOENT,
+				 "%s is not a git repository: name one with 'repository' in "
+				 "hakperf.ini, or clone instead of unpacking",
 				 path);
 	if (rc == GIT_EOWNER)
-		return error_set(e, -EPERM, "the repository %s belongs to another user: run 'git config --global --add safe.directory %s'",
+		return error_set(e, -EPERM,
+				 "the repository %s belongs to another user: run 'git config "
+				 "--global --add safe.directory %s'",
 				 path, path);
 	return error_set(e, -EIO, "cannot open the repository %s: %s", path, why);
 }
@@ -198,8 +201,9 @@ static char *escaped_line(const char *s, bool *escaped)
 }
 
 /*
- * The value of the last "Phase:" trailer of the message's last block; NULL without one. Trailers are found by libgit2 as
- * git-interpret-trailers(1) does, so that a "Phase:" in the body's text is none.
+ * The value of the last "Phase:" trailer of the message's last block; NULL without one. Trailers
+ * are found by libgit2 as git-interpret-trailers(1) does, so that a "Phase:" in the body's text is
+ * none.
  */
 static char *phase_of(const char *message)
 {
@@ -237,8 +241,9 @@ static void fill_commit(struct history_commit *out, git_commit *c)
 }
 
 /*
- * The working tree as a tree object: the index in memory is brought up to the files (its cached times skip what did
- * not change) and is never written. New objects go to a memory backend of highest priority.
+ * The working tree as a tree object: the index in memory is brought up to the files (its cached
+ * times skip what did not change) and is never written. New objects go to a memory backend of
+ * highest priority.
  */
 static int worktree_tree(struct history *h, git_oid *tree, struct error *e)
 {
@@ -252,14 +257,18 @@ static int worktree_tree(struct history *h, git_oid *tree, struct error *e)
 		rc = rc ? rc : git_odb_add_backend(odb, backend, 999);
 		git_odb_free(odb);
 		if (rc)
-			return history_git_error(h, rc, e, "cannot read the working tree of %s", h->path);
+			return history_git_error(h, rc, e, "cannot read the working tree of %s",
+						 h->path);
 		h->memory = true;
 	}
 	git_strarray all = { 0 };
 	rc = git_repository_index(&index, h->git);
 	rc = rc ? rc : git_index_read(index, 1);
 	if (!rc && git_index_has_conflicts(index)) {
-		rc = error_set(e, -EBUSY, "the working tree of %s has unmerged files: finish the merge, or use a commit instead of 'worktree'", h->path);
+		rc = error_set(e, -EBUSY,
+			       "the working tree of %s has unmerged files: finish the merge, or "
+			       "use a commit instead of 'worktree'",
+			       h->path);
 		goto out;
 	}
 	rc = rc ? rc : git_index_add_all(index, &all, GIT_INDEX_ADD_DEFAULT, NULL, NULL);
@@ -275,7 +284,10 @@ out:
 static int worktree_commit(struct history *h, struct history_commit *out, struct error *e)
 {
 	if (git_repository_is_bare(h->git))
-		return error_set(e, -EINVAL, "'worktree' names the files being worked on, and %s is a bare repository: name a commit", h->path);
+		return error_set(e, -EINVAL,
+				 "'worktree' names the files being worked on, and %s is a bare "
+				 "repository: name a commit",
+				 h->path);
 	struct history_commit head;
 	int rc = history_resolve(h, "HEAD", &head, e);
 	if (rc)
@@ -291,7 +303,8 @@ static int worktree_commit(struct history *h, struct history_commit *out, struct
 	snprintf(out->short_id, sizeof(out->short_id), "%s", WORKTREE);
 	git_oid_tostr(out->tree, sizeof(out->tree), &tree);
 	out->dirty = strcmp(out->tree, head.tree) != 0;
-	out->subject = x_printf("working tree on %s%s", head.short_id, out->dirty ? ", changed" : ", unchanged");
+	out->subject = x_printf("working tree on %s%s", head.short_id,
+				out->dirty ? ", changed" : ", unchanged");
 	out->author = x_strdup("");
 	out->author_time_s = head.author_time_s;
 	out->commit_time_s = head.commit_time_s;
@@ -333,7 +346,8 @@ int history_phases(struct history *h, struct history_commit **list, size_t *n, s
 	return history_git_error(h, rc, e, "cannot read the history of HEAD");
 }
 
-static int phase_resolve(struct history *h, const char *name, struct history_commit *out, struct error *e)
+static int phase_resolve(struct history *h, const char *name, struct history_commit *out,
+			 struct error *e)
 {
 	struct history_commit *list;
 	size_t n, found = 0, first = 0;
@@ -347,16 +361,26 @@ static int phase_resolve(struct history *h, const char *name, struct history_com
 			continue;
 		if (!found++)
 			first = i;
-		buf_printf(&match, "%s%s (%s)", match.len ? ", " : "", list[i].short_id, list[i].subject);
+		buf_printf(&match, "%s%s (%s)", match.len ? ", " : "", list[i].short_id,
+			   list[i].subject);
 	}
 	if (found == 1)
 		history_commit_copy(out, &list[first]);
 	else if (found > 1)
-		rc = error_set(e, -EEXIST, "%zu commits reachable from HEAD open the phase '%s', name one of them: %s", found, name, buf_str(&match));
+		rc = error_set(
+			e, -EEXIST,
+			"%zu commits reachable from HEAD open the phase '%s', name one of them: %s",
+			found, name, buf_str(&match));
 	else if (all.len)
-		rc = error_set(e, -ENOENT, "no commit reachable from HEAD opens the phase '%s'; the phases there are: %s", name, buf_str(&all));
+		rc = error_set(e, -ENOENT,
+			       "no commit reachable from HEAD opens the phase '%s'; the phases "
+			       "there are: %s",
+			       name, buf_str(&all));
 	else
-		rc = error_set(e, -ENOENT, "no commit reachable from HEAD opens the phase '%s': none carries a trailer 'Phase: NAME'", name);
+		rc = error_set(e, -ENOENT,
+			       "no commit reachable from HEAD opens the phase '%s': none carries a "
+			       "trailer 'Phase: NAME'",
+			       name);
 	history_list_release(list, n);
 	buf_release(&match);
 	buf_release(&all);
@@ -375,17 +399,21 @@ int history_resolve(struct history *h, const char *rev, struct history_commit *o
 	git_object *obj = NULL, *commit = NULL;
 	int rc = git_revparse_single(&obj, h->git, rev);
 	if (rc == GIT_EAMBIGUOUS)
-		return error_set(e, -EEXIST, "'%s' fits several objects of %s: give more digits of the id ('git rev-parse --disambiguate=%s' lists them)",
+		return error_set(e, -EEXIST,
+				 "'%s' fits several objects of %s: give more digits of the id "
+				 "('git rev-parse --disambiguate=%s' lists them)",
 				 rev, h->path, rev);
 	if (rc == GIT_ENOTFOUND || rc == GIT_EINVALIDSPEC)
 		return error_set(e, -ENOENT, "'%s' is no revision of %s%s", rev, h->path,
-				 history_shallow(h) ? ", which is a shallow clone: 'git fetch --unshallow' brings the rest" :
-						      ": 'git log --oneline' lists its commits");
+				 history_shallow(h) ? ", which is a shallow clone: 'git fetch "
+						      "--unshallow' brings the rest"
+						    : ": 'git log --oneline' lists its commits");
 	if (rc)
 		return history_git_error(h, rc, e, "cannot resolve '%s'", rev);
 	rc = git_object_peel(&commit, obj, GIT_OBJECT_COMMIT);
 	if (rc)
-		rc = error_set(e, -EINVAL, "'%s' is a %s, not a commit", rev, git_object_type2string(git_object_type(obj)));
+		rc = error_set(e, -EINVAL, "'%s' is a %s, not a commit", rev,
+			       git_object_type2string(git_object_type(obj)));
 	else
 		fill_commit(out, (git_commit *)commit);
 	git_object_free(commit);
@@ -410,7 +438,8 @@ int history_lookup(struct history *h, const char *id, struct history_commit *out
 	return 0;
 }
 
-int history_message(struct history *h, const struct history_commit *c, struct buf *out, struct error *e)
+int history_message(struct history *h, const struct history_commit *c, struct buf *out,
+		    struct error *e)
 {
 	if (c->worktree) {
 		buf_puts(out, c->subject);
@@ -426,170 +455,4 @@ int history_message(struct history *h, const struct history_commit *c, struct bu
 	history_escape(m, strlen(m), true, out);
 	git_commit_free(gc);
 	return 0;
-}
-
-static bool is_everything(const char *path)
-{
-	return !*path || !strcmp(path, ".") || !strcmp(path, "./") || !strcmp(path, "/");
-}
-
-static bool wants_everything(const char *const *paths, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (is_everything(paths[i]))
-			return true;
-	return n == 0;
-}
-
-/* "./a/b/" means "a/b". Owned by the caller. */
-static char *plain_path(const char *path)
-{
-	while (path[0] == '.' && path[1] == '/')
-		path += 2;
-	char *p = x_strdup(path);
-	for (size_t n = strlen(p); n && p[n - 1] == '/'; n--)
-		p[n - 1] = '\0';
-	return p;
-}
-
-static int tree_of(struct history *h, const struct history_commit *c, git_tree **tree, struct error *e)
-{
-	git_oid oid;
-	git_oid_fromstr(&oid, c->tree);
-	int rc = git_tree_lookup(tree, h->git, &oid);
-	return rc ? history_git_error(h, rc, e, "cannot read the tree of %s", c->short_id) : 0;
-}
-
-static int tree_key_locked(struct history *h, const struct history_commit *c, const char *const *paths, size_t n_paths,
-			   char key[HASH_HEX], size_t *present, struct error *e)
-{
-	struct buf text = { 0 };
-	git_tree *root = NULL;
-	size_t found = 0;
-	int rc = 0;
-	if (wants_everything(paths, n_paths)) {
-		buf_printf(&text, "tree %s\n", c->tree);
-		found = n_paths ? n_paths : 1;
-	} else {
-		rc = tree_of(h, c, &root, e);
-	}
-	for (size_t i = 0; root && i < n_paths && !rc; i++) {
-		char *path = plain_path(paths[i]);
-		git_tree_entry *entry = NULL;
-		int got = git_tree_entry_bypath(&entry, root, path);
-		if (!got) {
-			char id[HISTORY_ID];
-			git_oid_tostr(id, sizeof(id), git_tree_entry_id(entry));
-			buf_printf(&text, "%zu %s %06o %s\n", strlen(path), path, (unsigned)git_tree_entry_filemode(entry), id);
-			found++;
-		} else if (got == GIT_ENOTFOUND) {
-			buf_printf(&text, "%zu %s missing\n", strlen(path), path);
-		} else {
-			rc = history_git_error(h, got, e, "cannot read '%s' in %s", path, c->short_id);
-		}
-		git_tree_entry_free(entry);
-		free(path);
-	}
-	git_tree_free(root);
-	if (!rc)
-		hash_bytes(buf_str(&text), text.len, key);
-	if (present)
-		*present = found;
-	buf_release(&text);
-	return rc;
-}
-
-int history_tree_key(struct history *h, const struct history_commit *c, const char *const *paths, size_t n_paths,
-		     char key[HASH_HEX], size_t *present, struct error *e)
-{
-	pthread_mutex_lock(&h->lock);
-	int rc = tree_key_locked(h, c, paths, n_paths, key, present, e);
-	pthread_mutex_unlock(&h->lock);
-	return rc;
-}
-
-struct walk {
-	const char *const *paths;
-	size_t n_paths;
-	struct history_exported *x;
-};
-
-/* path is one of the subject's paths or lies below one. */
-static bool within(const struct walk *w, const char *path)
-{
-	if (wants_everything(w->paths, w->n_paths))
-		return true;
-	bool in = false;
-	for (size_t i = 0; i < w->n_paths && !in; i++) {
-		char *p = plain_path(w->paths[i]);
-		size_t n = strlen(p);
-		in = !strncmp(path, p, n) && (path[n] == '\0' || path[n] == '/');
-		free(p);
-	}
-	return in;
-}
-
-static int note_submodule(const char *root, const git_tree_entry *entry, void *ctx)
-{
-	struct walk *w = ctx;
-	if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT)
-		return 0;
-	char *path = x_printf("%s%s", root, git_tree_entry_name(entry));
-	if (within(w, path)) {
-		w->x->n_submodules++;
-		history_escape(path, strlen(path), false, &w->x->submodules);
-		buf_putc(&w->x->submodules, '\n');
-	}
-	free(path);
-	return 0;
-}
-
-static int export_locked(struct history *h, const struct history_commit *c, const char *const *paths, size_t n_paths,
-			 const char *target, struct history_exported *x, struct error *e)
-{
-	git_tree *root = NULL;
-	int rc = tree_of(h, c, &root, e);
-	if (rc)
-		return rc;
-	char **list = x_calloc(n_paths + 1, sizeof(*list));
-	for (size_t i = 0; i < n_paths; i++)
-		list[i] = plain_path(paths[i]);
-	git_checkout_options o = GIT_CHECKOUT_OPTIONS_INIT;
-	o.checkout_strategy = GIT_CHECKOUT_FORCE | GIT_CHECKOUT_RECREATE_MISSING | GIT_CHECKOUT_DONT_UPDATE_INDEX |
-			      GIT_CHECKOUT_NO_REFRESH | GIT_CHECKOUT_DISABLE_PATHSPEC_MATCH;
-	o.disable_filters = 1;
-	o.target_directory = target;
-	if (!wants_everything(paths, n_paths))
-		o.paths = (git_strarray){ .strings = list, .count = n_paths };
-	rc = git_checkout_tree(h->git, (git_object *)root, &o);
-	if (rc)
-		rc = history_git_error(h, rc, e, "cannot export %s to %s", c->short_id, target);
-	if (!rc && x) {
-		struct walk w = { .paths = paths, .n_paths = n_paths, .x = x };
-		*x = (struct history_exported){ 0 };
-		rc = git_tree_walk(root, GIT_TREEWALK_PRE, note_submodule, &w);
-		if (rc)
-			rc = history_git_error(h, rc, e, "cannot read the tree of %s", c->short_id);
-	}
-	for (size_t i = 0; i < n_paths; i++)
-		free(list[i]);
-	free(list);
-	git_tree_free(root);
-	return rc;
-}
-
-int history_export(struct history *h, const struct history_commit *c, const char *const *paths, size_t n_paths,
-		   const char *target, struct history_exported *x, struct error *e)
-{
-	assert(target[0] == '/');
-	char key[HASH_HEX];
-	size_t present = 0;
-	pthread_mutex_lock(&h->lock);
-	int rc = tree_key_locked(h, c, paths, n_paths, key, &present, e);
-	if (!rc && !present)
-		rc = error_set(e, -ENOENT, "the commit %s has none of the subject's paths (%s%s)", c->short_id, paths[0],
-			       n_paths > 1 ? ", …" : "");
-	rc = rc ? rc : export_locked(h, c, paths, n_paths, target, x, e);
-	pthread_mutex_unlock(&h->lock);
-	return rc;
 }

@@ -21,7 +21,8 @@ static const char *const other_names[] = { "ld.bfd", "ld.gold", "ld.lld" };
 
 int linkcatch_install(const char *box, struct error *e)
 {
-	char *folder = x_printf("%s/ld", box), *links = x_printf("%s/links", box), *ld = x_printf("%s/ld", folder);
+	char *folder = x_printf("%s/ld", box), *links = x_printf("%s/links", box),
+	     *ld = x_printf("%s/ld", folder);
 	int rc = fs_mkdirs(folder, e);
 	rc = rc ? rc : fs_mkdirs(links, e);
 	rc = rc ? rc : fs_write(ld, program, sizeof(program), e);
@@ -29,7 +30,8 @@ int linkcatch_install(const char *box, struct error *e)
 		rc = error_errno(e, errno, "cannot make %s executable", ld);
 	for (size_t i = 0; i < sizeof(other_names) / sizeof(*other_names) && !rc; i++) {
 		/* Only linkers that are here: others must not seem to be. */
-		char *real = x_printf("/usr/bin/%s", other_names[i]), *name = x_printf("%s/%s", folder, other_names[i]);
+		char *real = x_printf("/usr/bin/%s", other_names[i]),
+		     *name = x_printf("%s/%s", folder, other_names[i]);
 		if (access(real, X_OK) == 0 && link(ld, name))
 			rc = error_errno(e, errno, "cannot make %s", name);
 		free(real);
@@ -46,7 +48,8 @@ static bool made_it(const char *note, const char *loaded_hash)
 	char *out = x_printf("%s/out", note);
 	struct artifact a;
 	struct error ignored = { 0 };
-	bool same = fs_exists(out) && artifact_read(out, &a, &ignored) == 0 && a.elf && !strcmp(a.loaded, loaded_hash);
+	bool same = fs_exists(out) && artifact_read(out, &a, &ignored) == 0 && a.elf &&
+		    !strcmp(a.loaded, loaded_hash);
 	free(out);
 	return same;
 }
@@ -58,7 +61,8 @@ static bool move_in(const char *note, const char *prefix)
 	bool ok = fs_mkdirs(share, &ignored) == 0;
 	static const char *const parts[] = { "objects", "link.cmd" };
 	for (size_t i = 0; i < 2 && ok; i++) {
-		char *from = x_printf("%s/%s", note, parts[i]), *to = x_printf("%s/%s", share, parts[i]);
+		char *from = x_printf("%s/%s", note, parts[i]),
+		     *to = x_printf("%s/%s", share, parts[i]);
 		ok = rename(from, to) == 0;
 		free(from);
 		free(to);

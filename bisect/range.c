@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A set of object ids with the position of each, open addressing; empty slots have at = SIZE_MAX. */
+/* A set of object ids with the position of each, open addressing; empty slots have at = SIZE_MAX.
+ */
 struct ids {
 	struct id_slot {
 		git_oid oid;
 		size_t at;
-	} *slots;
+	} * slots;
 	size_t cap, n;
 };
 
@@ -87,30 +88,40 @@ bool range_is_ancestor(const struct range *r, size_t a, size_t b)
 }
 
 /* good is not among bad's ancestors: say what is the case instead. */
-static int unrelated(struct history *h, const struct history_commit *good, const struct history_commit *bad, const git_oid *g,
-		     const git_oid *b, bool first_parent, struct error *e)
+static int unrelated(struct history *h, const struct history_commit *good,
+		     const struct history_commit *bad, const git_oid *g, const git_oid *b,
+		     bool first_parent, struct error *e)
 {
 	git_repository *git = history_git(h);
 	if (first_parent && git_graph_descendant_of(git, b, g) == 1)
-		return error_set(e, -EINVAL, "%s does not lie on the first-parent line of %s: leave --first-parent out, or name a commit of that line",
+		return error_set(e, -EINVAL,
+				 "%s does not lie on the first-parent line of %s: leave "
+				 "--first-parent out, or name a commit of that line",
 				 good->short_id, bad->short_id);
 	if (git_graph_descendant_of(git, g, b) == 1)
-		return error_set(e, -EINVAL, "good %s comes after bad %s: swap them, and search for an improvement if the newer one is meant to be better",
+		return error_set(e, -EINVAL,
+				 "good %s comes after bad %s: swap them, and search for an "
+				 "improvement if the newer one is meant to be better",
 				 good->short_id, bad->short_id);
 	git_oid base;
 	int rc = git_merge_base(&base, git, g, b);
 	if (rc == GIT_ENOTFOUND && !history_shallow(h))
-		return error_set(e, -EINVAL, "good %s and bad %s have no common history", good->short_id, bad->short_id);
+		return error_set(e, -EINVAL, "good %s and bad %s have no common history",
+				 good->short_id, bad->short_id);
 	if (rc)
-		return history_git_error(h, rc, e, "good %s is not an ancestor of bad %s", good->short_id, bad->short_id);
+		return history_git_error(h, rc, e, "good %s is not an ancestor of bad %s",
+					 good->short_id, bad->short_id);
 	char id[HISTORY_SHORT_ID];
 	git_oid_tostr(id, sizeof(id), &base);
-	return error_set(e, -EINVAL, "good %s is not an ancestor of bad %s: they part at %s, which can stand as good if it is good", good->short_id,
-			 bad->short_id, id);
+	return error_set(e, -EINVAL,
+			 "good %s is not an ancestor of bad %s: they part at %s, which can stand "
+			 "as good if it is good",
+			 good->short_id, bad->short_id, id);
 }
 
 /* Ids from good's children up to bad, oldest first, into *list; nothing is filtered yet. */
-static int walk_all(struct history *h, const git_oid *good, const git_oid *bad, git_oid **list, size_t *n)
+static int walk_all(struct history *h, const git_oid *good, const git_oid *bad, git_oid **list,
+		    size_t *n)
 {
 	size_t cap = 0;
 	git_revwalk *walk = NULL;
@@ -127,7 +138,8 @@ static int walk_all(struct history *h, const git_oid *good, const git_oid *bad, 
 	return rc == GIT_ITEROVER ? 0 : rc;
 }
 
-static int walk_first_parents(struct history *h, const git_oid *good, const git_oid *bad, git_oid **list, size_t *n)
+static int walk_first_parents(struct history *h, const git_oid *good, const git_oid *bad,
+			      git_oid **list, size_t *n)
 {
 	size_t cap = 0;
 	git_oid at = *bad;
@@ -156,7 +168,8 @@ static int walk_first_parents(struct history *h, const git_oid *good, const git_
 }
 
 /* Append a commit; parents of it that are in the set become indices. */
-static void append(struct range *r, size_t *cap, const struct history_commit *info, bool first_parent, struct ids *ids)
+static void append(struct range *r, size_t *cap, const struct history_commit *info,
+		   bool first_parent, struct ids *ids)
 {
 	x_grow(r->commits, r->n, *cap);
 	struct range_commit *c = &r->commits[r->n];
@@ -179,7 +192,8 @@ static void append(struct range *r, size_t *cap, const struct history_commit *in
 	r->n++;
 }
 
-static int fill_keys(struct history *h, struct range *r, const char *const *paths, size_t n_paths, struct error *e)
+static int fill_keys(struct history *h, struct range *r, const char *const *paths, size_t n_paths,
+		     struct error *e)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		struct range_commit *c = &r->commits[i];
@@ -197,8 +211,9 @@ static int fill_keys(struct history *h, struct range *r, const char *const *path
 }
 
 /* The commits between two real commits, good first. */
-static int between(struct history *h, const struct history_commit *good, const struct history_commit *bad, bool first_parent,
-		   struct range *out, size_t *cap, struct ids *ids, struct error *e)
+static int between(struct history *h, const struct history_commit *good,
+		   const struct history_commit *bad, bool first_parent, struct range *out,
+		   size_t *cap, struct ids *ids, struct error *e)
 {
 	git_oid g, b, *list = NULL;
 	size_t n = 0;
@@ -209,16 +224,19 @@ static int between(struct history *h, const struct history_commit *good, const s
 	out->commits[0].n_outside = 0;
 	if (!git_oid_cmp(&g, &b))
 		return 0;
-	int rc = first_parent ? walk_first_parents(h, &g, &b, &list, &n) : walk_all(h, &g, &b, &list, &n);
+	int rc = first_parent ? walk_first_parents(h, &g, &b, &list, &n)
+			      : walk_all(h, &g, &b, &list, &n);
 	if (rc) {
-		rc = history_git_error(h, rc, e, "cannot walk from %s to %s", good->short_id, bad->short_id);
+		rc = history_git_error(h, rc, e, "cannot walk from %s to %s", good->short_id,
+				       bad->short_id);
 		goto out;
 	}
 	for (size_t i = 0; i < n && !rc; i++) {
 		git_commit *c = NULL;
 		rc = git_commit_lookup(&c, history_git(h), &list[i]);
 		if (rc) {
-			rc = history_git_error(h, rc, e, "cannot walk from %s to %s", good->short_id, bad->short_id);
+			rc = history_git_error(h, rc, e, "cannot walk from %s to %s",
+					       good->short_id, bad->short_id);
 			break;
 		}
 		bool on_path = false;
@@ -242,8 +260,9 @@ out:
 	return rc;
 }
 
-int range_between(struct history *h, const struct history_commit *good, const struct history_commit *bad, bool first_parent,
-		  const char *const *paths, size_t n_paths, struct range *out, struct error *e)
+int range_between(struct history *h, const struct history_commit *good,
+		  const struct history_commit *bad, bool first_parent, const char *const *paths,
+		  size_t n_paths, struct range *out, struct error *e)
 {
 	*out = (struct range){ 0 };
 	struct ids ids = { 0 };
@@ -251,7 +270,9 @@ int range_between(struct history *h, const struct history_commit *good, const st
 	int rc = 0;
 	if (good->worktree) {
 		if (!bad->worktree)
-			return error_set(e, -EINVAL, "good is the working tree, and nothing comes after it: only bad can be 'worktree'");
+			return error_set(e, -EINVAL,
+					 "good is the working tree, and nothing comes after it: "
+					 "only bad can be 'worktree'");
 		append(out, &cap, good, first_parent, &ids);
 		out->commits[0].n_outside = 0;
 	} else if (bad->worktree) {
@@ -287,17 +308,19 @@ static int reach(struct history *h, const char *rev, struct ids *ids, struct err
 	while (!rc && !(rc = git_revwalk_next(&oid, walk)))
 		ids_add(ids, &oid, 0);
 	git_revwalk_free(walk);
-	rc = rc == GIT_ITEROVER ? 0 : history_git_error(h, rc, e, "cannot walk from %s", c.short_id);
+	rc = rc == GIT_ITEROVER ? 0
+				: history_git_error(h, rc, e, "cannot walk from %s", c.short_id);
 	history_commit_release(&c);
 	return rc;
 }
 
-int range_select(struct history *h, const char *spec, const struct history_commit *const *commits, size_t n, bool *in,
-		 struct error *e)
+int range_select(struct history *h, const char *spec, const struct history_commit *const *commits,
+		 size_t n, bool *in, struct error *e)
 {
 	const char *dots = strstr(spec, "..");
 	if (!dots || strstr(dots + 2, "..") || dots[2] == '.' || !strcmp(spec, ".."))
-		return error_set(e, -EINVAL, "'%s' is not a range of commits: write A..B, A.. or ..B", spec);
+		return error_set(e, -EINVAL,
+				 "'%s' is not a range of commits: write A..B, A.. or ..B", spec);
 	char *from = x_printf("%.*s", (int)(dots - spec), spec);
 	const char *to = dots + 2;
 	struct ids below = { 0 }, above = { 0 };
@@ -311,7 +334,8 @@ int range_select(struct history *h, const char *spec, const struct history_commi
 			continue;
 		}
 		git_oid_fromstr(&oid, commits[i]->id);
-		in[i] = ids_at(&below, &oid) == SIZE_MAX && (!*to || ids_at(&above, &oid) != SIZE_MAX);
+		in[i] = ids_at(&below, &oid) == SIZE_MAX &&
+			(!*to || ids_at(&above, &oid) != SIZE_MAX);
 	}
 	free(below.slots);
 	free(above.slots);

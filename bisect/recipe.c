@@ -23,7 +23,7 @@ void recipe_words_release(struct recipe_words *w)
 	*w = (struct recipe_words){ 0 };
 }
 
-static const char *or(const char *s, const char *otherwise)
+static const char * or (const char *s, const char *otherwise)
 {
 	return s ? s : otherwise;
 }
@@ -53,7 +53,8 @@ static int split(const char *line, struct recipe_words *out, struct error *e)
 			recipe_words_add(out, buf_str(&word));
 		buf_release(&word);
 		if (quote)
-			return error_set(e, -EINVAL, "the build command has an open quote: %s", line);
+			return error_set(e, -EINVAL, "the build command has an open quote: %s",
+					 line);
 	}
 }
 
@@ -61,8 +62,10 @@ struct placeholder {
 	const char *name, *value;
 };
 
-/* Replace {name} by its value and {{ by a brace; "{}", "${X}" and "{ " are no placeholders and stay. */
-static int replace(const char *text, const struct placeholder *table, size_t n, struct buf *out, struct error *e)
+/* Replace {name} by its value and {{ by a brace; "{}", "${X}" and "{ " are no placeholders and
+ * stay. */
+static int replace(const char *text, const struct placeholder *table, size_t n, struct buf *out,
+		   struct error *e)
 {
 	for (const char *p = text; *p;) {
 		if (p[0] == '{' && p[1] == '{') {
@@ -76,29 +79,33 @@ static int replace(const char *text, const struct placeholder *table, size_t n, 
 			continue;
 		}
 		size_t i = 0;
-		while (i < n && (strlen(table[i].name) != len || strncmp(table[i].name, p + 1, len)))
+		while (i < n &&
+		       (strlen(table[i].name) != len || strncmp(table[i].name, p + 1, len)))
 			i++;
 		if (i == n)
-			return error_set(e, -EINVAL, "unknown placeholder %.*s in '%s': there are {src} {prefix} {jobs} {cc} {cflags} {ldflags} {variant}, and {{ for a brace",
-					 (int)len + 2, p, text);
+			return error_set(
+				e, -EINVAL,
+				"unknown placeholder %.*s in '%s': there are {src} {prefix} {jobs} "
+				"{cc} {cflags} {ldflags} {variant}, and {{ for a brace",
+				(int)len + 2, p, text);
 		buf_puts(out, table[i].value);
 		p += len + 2;
 	}
 	return 0;
 }
 
-int recipe_expand(const struct recipe *r, const char *line, const struct recipe_values *v, struct recipe_words *out,
-		  struct error *e)
+int recipe_expand(const struct recipe *r, const char *line, const struct recipe_values *v,
+		  struct recipe_words *out, struct error *e)
 {
 	char *jobs = x_printf("%u", v->jobs ? v->jobs : 1);
 	const struct placeholder table[] = {
 		{ "src", v->src },
 		{ "prefix", v->prefix },
 		{ "jobs", jobs },
-		{ "cc", or(r->cc, "gcc") },
-		{ "cflags", or(v->cflags, or(r->cflags, "-O2")) },
-		{ "ldflags", or(r->ldflags, "") },
-		{ "variant", or(r->variant_args, "") },
+		{ "cc", or (r->cc, "gcc") },
+		{ "cflags", or (v->cflags, or (r->cflags, "-O2")) },
+		{ "ldflags", or (r->ldflags, "") },
+		{ "variant", or (r->variant_args, "") },
 	};
 	const size_t n = sizeof(table) / sizeof(*table);
 	struct recipe_words raw = { 0 };
@@ -117,7 +124,7 @@ int recipe_expand(const struct recipe *r, const char *line, const struct recipe_
 		for (size_t i = 0; i < raw.n && !rc; i++) {
 			buf_reset(&text);
 			if (!strcmp(raw.v[i], "{variant}")) {
-				rc = split(or(r->variant_args, ""), out, e);
+				rc = split(or (r->variant_args, ""), out, e);
 			} else {
 				rc = replace(raw.v[i], table, n, &text, e);
 				if (!rc)
@@ -151,19 +158,26 @@ static bool stays_below(const char *path)
 
 int recipe_check(const struct recipe *r, struct error *e)
 {
-	const char *name = or(r->name, "default");
+	const char *name = or (r->name, "default");
 	if (!r->n_commands)
 		return error_set(e, -EINVAL, "the recipe '%s' has no build command", name);
 	if (!r->artifact || !stays_below(r->artifact))
-		return error_set(e, -EINVAL, "the artifact '%s' of the recipe '%s' must be a path in the prefix, like lib/libx.so",
-				 or(r->artifact, ""), name);
+		return error_set(e, -EINVAL,
+				 "the artifact '%s' of the recipe '%s' must be a path in the "
+				 "prefix, like lib/libx.so",
+				 or (r->artifact, ""), name);
 	for (size_t i = 0; i < r->n_paths; i++)
 		if (*r->paths[i] && !stays_below(r->paths[i]))
-			return error_set(e, -EINVAL, "the path '%s' of the recipe '%s' must be relative to the repository's root and stay in it",
+			return error_set(e, -EINVAL,
+					 "the path '%s' of the recipe '%s' must be relative to the "
+					 "repository's root and stay in it",
 					 r->paths[i], name);
 	for (size_t i = 0; i < r->n_env; i++)
 		if (!strchr(r->env[i], '=') || *r->env[i] == '=')
-			return error_set(e, -EINVAL, "the environment entry '%s' of the recipe '%s' is not NAME=value", r->env[i], name);
+			return error_set(
+				e, -EINVAL,
+				"the environment entry '%s' of the recipe '%s' is not NAME=value",
+				r->env[i], name);
 	const struct recipe_values v = { .src = "/src", .prefix = "/prefix", .jobs = 1 };
 	int rc = 0;
 	for (size_t i = 0; i < r->n_commands && !rc; i++) {
@@ -186,11 +200,12 @@ void recipe_canonical(const struct recipe *r, struct buf *out)
 		add_string(out, "command", r->commands[i]);
 	for (size_t i = 0; i < r->n_env; i++)
 		add_string(out, "env", r->env[i]);
-	add_string(out, "artifact", or(r->artifact, ""));
-	add_string(out, "variant", or(r->variant, "release"));
-	add_string(out, "variant_args", or(r->variant_args, ""));
-	add_string(out, "cc", or(r->cc, "gcc"));
-	add_string(out, "cflags", or(r->cflags, "-O2"));
-	add_string(out, "ldflags", or(r->ldflags, ""));
-	buf_printf(out, "kind %d\nnetwork %d\ntimeout %" PRIu64 "\n", (int)r->kind, (int)r->network, r->timeout_ns);
+	add_string(out, "artifact", or (r->artifact, ""));
+	add_string(out, "variant", or (r->variant, "release"));
+	add_string(out, "variant_args", or (r->variant_args, ""));
+	add_string(out, "cc", or (r->cc, "gcc"));
+	add_string(out, "cflags", or (r->cflags, "-O2"));
+	add_string(out, "ldflags", or (r->ldflags, ""));
+	buf_printf(out, "kind %d\nnetwork %d\ntimeout %" PRIu64 "\n", (int)r->kind, (int)r->network,
+		   r->timeout_ns);
 }

@@ -33,7 +33,17 @@ char *sandbox_path(const struct sandbox *s, const char *name)
 /* bubblewrap's own arguments, the command follows. */
 static void wrap(const struct sandbox *s, struct recipe_words *out)
 {
-	const char *first[] = { first_program(bwrap_paths, 2), "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", s->box, INSIDE };
+	const char *first[] = { first_program(bwrap_paths, 2),
+				"--ro-bind",
+				"/",
+				"/",
+				"--dev",
+				"/dev",
+				"--proc",
+				"/proc",
+				"--bind",
+				s->box,
+				INSIDE };
 	for (size_t i = 0; i < sizeof(first) / sizeof(*first); i++)
 		recipe_words_add(out, first[i]);
 	if (s->ccache) {
@@ -41,14 +51,17 @@ static void wrap(const struct sandbox *s, struct recipe_words *out)
 		recipe_words_add(out, s->ccache);
 		recipe_words_add(out, INSIDE "/ccache");
 	}
-	const char *rest[] = { "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session", "--chdir", INSIDE "/src" };
+	const char *rest[] = { "--unshare-pid", "--unshare-ipc", "--die-with-parent",
+			       "--new-session", "--chdir",	 INSIDE "/src" };
 	for (size_t i = 0; i < sizeof(rest) / sizeof(*rest); i++)
 		recipe_words_add(out, rest[i]);
 	if (!s->network)
 		recipe_words_add(out, "--unshare-net");
 	if (geteuid() == 0) {
 		/* Enough to unpack and install as root does, too little to mount. */
-		const char *caps[] = { "--cap-drop", "ALL", "--cap-add", "CAP_CHOWN", "--cap-add", "CAP_DAC_OVERRIDE", "--cap-add", "CAP_FOWNER" };
+		const char *caps[] = { "--cap-drop", "ALL",	  "--cap-add",
+				       "CAP_CHOWN",  "--cap-add", "CAP_DAC_OVERRIDE",
+				       "--cap-add",  "CAP_FOWNER" };
 		for (size_t i = 0; i < sizeof(caps) / sizeof(*caps); i++)
 			recipe_words_add(out, caps[i]);
 	}
@@ -69,7 +82,10 @@ bool sandbox_works(void)
 	recipe_words_add(&argv, "/bin/sh");
 	recipe_words_add(&argv, "-c");
 	recipe_words_add(&argv, ": > " INSIDE "/src/written");
-	struct child_spec spec = { .argv = (const char *const *)argv.v, .cpu = -1, .pass_fd = -1, .timeout_ns = 10000000000u };
+	struct child_spec spec = { .argv = (const char *const *)argv.v,
+				   .cpu = -1,
+				   .pass_fd = -1,
+				   .timeout_ns = 10000000000u };
 	struct child_result r = { 0 };
 	struct error e = { 0 };
 	bool works = child_run(&spec, &r, &e) == 0 && r.outcome == CHILD_EXITED && r.status == 0;
@@ -105,9 +121,11 @@ static void put(struct recipe_words *env, char *entry)
 	free(entry);
 }
 
-static void build_env(const struct sandbox *s, const struct recipe *r, const struct recipe_values *v, struct recipe_words *env)
+static void build_env(const struct sandbox *s, const struct recipe *r,
+		      const struct recipe_values *v, struct recipe_words *env)
 {
-	char *home = sandbox_path(s, "home"), *bin = sandbox_path(s, "bin"), *tmp = s->bubblewrap ? x_strdup(INSIDE) : sandbox_path(s, "tmp");
+	char *home = sandbox_path(s, "home"), *bin = sandbox_path(s, "bin"),
+	     *tmp = s->bubblewrap ? x_strdup(INSIDE) : sandbox_path(s, "tmp");
 	char *ld = sandbox_path(s, "ld"), *links = sandbox_path(s, "links");
 	put(env, x_printf("PATH=%s:%s:" SYSTEM_PATH, bin, ld));
 	/* gcc and clang look here for the linker first. */
@@ -154,15 +172,18 @@ static bool on_path(const char *program, const char *path)
 	return found;
 }
 
-int sandbox_run(const struct sandbox *s, const struct recipe *recipe, const struct recipe_values *v, char *const *argv,
-		const char *log_path, uint64_t timeout_ns, struct child_result *r, struct error *e)
+int sandbox_run(const struct sandbox *s, const struct recipe *recipe, const struct recipe_values *v,
+		char *const *argv, const char *log_path, uint64_t timeout_ns,
+		struct child_result *r, struct error *e)
 {
 	struct recipe_words env = { 0 }, all = { 0 };
 	build_env(s, recipe, v, &env);
 	char *cwd = x_printf("%s/src", s->box);
 	int rc = 0;
 	if (!strchr(argv[0], '/') && !on_path(argv[0], value_of(&env, "PATH")))
-		rc = error_set(e, -ENOENT, "the recipe '%s' calls '%s', which is not installed here: install it (or set PATH in the recipe's environment)",
+		rc = error_set(e, -ENOENT,
+			       "the recipe '%s' calls '%s', which is not installed here: install "
+			       "it (or set PATH in the recipe's environment)",
 			       recipe->name ? recipe->name : "default", argv[0]);
 	if (s->bubblewrap)
 		wrap(s, &all);
@@ -185,16 +206,21 @@ int sandbox_run(const struct sandbox *s, const struct recipe *recipe, const stru
 	return rc;
 }
 
-/* bin/<compiler> -> ccache: ccache goes by the name it is called with, so that the link command keeps the compiler's own name. */
+/* bin/<compiler> -> ccache: ccache goes by the name it is called with, so that the link command
+ * keeps the compiler's own name. */
 static int name_compilers(const struct sandbox *s, const struct recipe *recipe, struct error *e)
 {
 	const char *ccache = first_program(ccache_paths, 2);
-	const char *names[] = { recipe->cc ? recipe->cc : "gcc", "gcc", "g++", "cc", "c++", "clang", "clang++" };
+	const char *names[] = {
+		recipe->cc ? recipe->cc : "gcc", "gcc", "g++", "cc", "c++", "clang", "clang++"
+	};
 	for (size_t i = 0; ccache && i < sizeof(names) / sizeof(*names); i++) {
 		if (strchr(names[i], '/') || !on_path(names[i], SYSTEM_PATH))
 			continue;
 		char *link = x_printf("%s/bin/%s", s->box, names[i]);
-		int rc = symlink(ccache, link) && errno != EEXIST ? error_errno(e, errno, "cannot make %s", link) : 0;
+		int rc = symlink(ccache, link) && errno != EEXIST
+				 ? error_errno(e, errno, "cannot make %s", link)
+				 : 0;
 		free(link);
 		if (rc)
 			return rc;

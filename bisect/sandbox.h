@@ -6,14 +6,16 @@
 #include "harness/child.h"
 
 /*
- * Where build commands run: a scratch folder, the box, with src/ and prefix/ in it. Under bubblewrap the box is /tmp, the rest of
- * the machine is read-only, there is no network unless the recipe wants it, processes cannot outlive the command, and
- * paths are the same for every build (/tmp/src, /tmp/prefix). Where bubblewrap is missing or not
- * allowed, commands run plain in the box.
+ * Where build commands run: a scratch folder, the box, with src/ and prefix/ in it. Under
+ * bubblewrap the box is /tmp, the rest of the machine is read-only, there is no network unless the
+ * recipe wants it, processes cannot outlive the command, and paths are the same for every build
+ * (/tmp/src, /tmp/prefix). Where bubblewrap is missing or not allowed, commands run plain in the
+ * box.
  */
 struct sandbox {
-	const char *box;    /* absolute; borrowed */
-	const char *ccache; /* folder of the compiler cache; NULL: none (also where the box is plain) */
+	const char *box; /* absolute; borrowed */
+	const char *
+		ccache; /* folder of the compiler cache; NULL: none (also where the box is plain) */
 	bool bubblewrap;
 	bool network;
 };
@@ -25,11 +27,14 @@ bool sandbox_works(void);
 char *sandbox_path(const struct sandbox *s, const char *name);
 
 /*
- * Run argv in the box's src/, log appended. env: of the recipe, after the sandbox's own (later wins).
- * Returns 0 with *r filled; -errno for the machine's faults, a program that is not installed (-ENOENT) among them.
+ * Run argv in the box's src/, log appended. env: of the recipe, after the sandbox's own (later
+ * wins). Returns 0 with *r filled; -errno for the machine's faults, a program that is not installed
+ * (-ENOENT) among them.
  */
-int sandbox_run(const struct sandbox *s, const struct recipe *recipe, const struct recipe_values *v, char *const *argv,
-		const char *log_path, uint64_t timeout_ns, struct child_result *r, struct error *e);
+int sandbox_run(const struct sandbox *s, const struct recipe *recipe, const struct recipe_values *v,
+		char *const *argv, const char *log_path, uint64_t timeout_ns,
+		struct child_result *r, struct error *e);
 
-/* Make the box's folders, the compilers' names for ccache, and what catches links (bisect/linkcatch.h). */
+/* Make the box's folders, the compilers' names for ccache, and what catches links
+ * (bisect/linkcatch.h). */
 int sandbox_prepare(const struct sandbox *s, const struct recipe *recipe, struct error *e);

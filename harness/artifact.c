@@ -14,11 +14,13 @@
 
 static int broken(const char *path, struct error *e)
 {
-	return error_set(e, -EBADMSG, "%s claims to be ELF and is broken: %s", path, elf_errmsg(-1));
+	return error_set(e, -EBADMSG, "%s claims to be ELF and is broken: %s", path,
+			 elf_errmsg(-1));
 }
 
 /* One line per allocated section that is not a note; *n counts them. */
-static int describe_sections(Elf *elf, const char *path, struct buf *text, size_t *n, struct error *e)
+static int describe_sections(Elf *elf, const char *path, struct buf *text, size_t *n,
+			     struct error *e)
 {
 	size_t names;
 	if (elf_getshdrstrndx(elf, &names))
@@ -38,8 +40,10 @@ static int describe_sections(Elf *elf, const char *path, struct buf *text, size_
 				return broken(path, e);
 			hash_bytes(data->d_buf, data->d_size, bytes);
 		}
-		buf_printf(text, "%s %" PRIu32 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %s\n", name ? name : "", sh.sh_type, sh.sh_flags,
-			   sh.sh_addr, sh.sh_addralign, sh.sh_size, bytes);
+		buf_printf(text,
+			   "%s %" PRIu32 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %s\n",
+			   name ? name : "", sh.sh_type, sh.sh_flags, sh.sh_addr, sh.sh_addralign,
+			   sh.sh_size, bytes);
 		(*n)++;
 	}
 	return 0;
@@ -63,7 +67,10 @@ static int read_elf(Elf *elf, const char *path, struct artifact *out, struct err
 	buf_printf(&text, "%u %u %" PRIx64 "\n", eh.e_type, eh.e_machine, eh.e_entry);
 	int rc = describe_sections(elf, path, &text, &n, e);
 	if (!rc && !n && eh.e_shoff)
-		rc = error_set(e, -EBADMSG, "%s claims to be ELF and is broken: its sections are not in the file", path);
+		rc = error_set(
+			e, -EBADMSG,
+			"%s claims to be ELF and is broken: its sections are not in the file",
+			path);
 	if (!rc && n) {
 		out->elf = true;
 		hash_bytes(text.data, text.len, out->loaded);

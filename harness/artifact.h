@@ -9,9 +9,10 @@
 #define ARTIFACT_BUILD_ID 129 /* up to 64 bytes in hexadecimal and a NUL */
 
 /*
- * What a built file is. loaded: a hash over what a process gets to see of it: name, type, flags, address, alignment, size and
- * bytes of the allocated sections without notes, so that build-id, debug information and symbol tables
- * do not count; two links with equal loaded bytes are the same program. A file that is not ELF is hashed whole.
+ * What a built file is. loaded: a hash over what a process gets to see of it: name, type, flags,
+ * address, alignment, size and bytes of the allocated sections without notes, so that build-id,
+ * debug information and symbol tables do not count; two links with equal loaded bytes are the same
+ * program. A file that is not ELF is hashed whole.
  */
 struct artifact {
 	bool elf;

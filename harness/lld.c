@@ -96,7 +96,8 @@ static void start_server(struct lld *l)
 	int pair[2], library = memfd_create("lld-server", MFD_CLOEXEC);
 	if (library < 0)
 		return;
-	if (!write_all(library, server, sizeof(server)) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+	if (!write_all(library, server, sizeof(server)) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		close(library);
 		return;
 	}
@@ -117,7 +118,8 @@ static void start_server(struct lld *l)
 	/* A group of its own: Ctrl-C is ours to handle. */
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
 	pid_t pid;
-	if (theirs >= 0 && lib >= 0 && posix_spawn(&pid, l->path, &actions, &attr, argv, env) == 0) {
+	if (theirs >= 0 && lib >= 0 &&
+	    posix_spawn(&pid, l->path, &actions, &attr, argv, env) == 0) {
 		l->pid = pid;
 		l->socket = pair[0];
 	} else {
@@ -138,7 +140,9 @@ int lld_open(struct lld **l, struct error *e)
 	*l = NULL;
 	char *path = find_lld();
 	if (!path)
-		return error_set(e, -ENOTSUP, "there is no ld.lld on this machine, so that layouts stay fixed: install the package lld");
+		return error_set(e, -ENOTSUP,
+				 "there is no ld.lld on this machine, so that layouts stay fixed: "
+				 "install the package lld");
 	struct lld *x = x_calloc(1, sizeof(*x));
 	x->path = path;
 	x->socket = -1;
@@ -160,7 +164,8 @@ void lld_close(struct lld *l)
 
 static int failed(const char *output, struct error *e)
 {
-	return error_set(e, -EBADMSG, "the link failed: %.*s", (int)strcspn(output, "\n"), *output ? output : "ld.lld says nothing");
+	return error_set(e, -EBADMSG, "the link failed: %.*s", (int)strcspn(output, "\n"),
+			 *output ? output : "ld.lld says nothing");
 }
 
 static int link_anew(struct lld *l, const char *const *args, const char *cwd, struct error *e)
@@ -171,7 +176,12 @@ static int link_anew(struct lld *l, const char *const *args, const char *cwd, st
 	const char **argv = x_calloc(n + 2, sizeof(*argv));
 	argv[0] = l->path;
 	memcpy(argv + 1, args, n * sizeof(*argv));
-	struct child_spec spec = { .argv = argv, .cwd = cwd, .cpu = -1, .pass_fd = -1, .timeout_ns = TIMEOUT_MS * 1000000ull, .max_output = 65536 };
+	struct child_spec spec = { .argv = argv,
+				   .cwd = cwd,
+				   .cpu = -1,
+				   .pass_fd = -1,
+				   .timeout_ns = TIMEOUT_MS * 1000000ull,
+				   .max_output = 65536 };
 	struct child_result r = { 0 };
 	int rc = child_run(&spec, &r, e);
 	if (!rc && r.outcome == CHILD_NOT_STARTED)
@@ -184,7 +194,8 @@ static int link_anew(struct lld *l, const char *const *args, const char *cwd, st
 }
 
 /* Ask the server; false: it is gone, and so is l->pid. */
-static bool link_served(struct lld *l, const char *const *args, const char *cwd, int32_t *status, struct buf *output)
+static bool link_served(struct lld *l, const char *const *args, const char *cwd, int32_t *status,
+			struct buf *output)
 {
 	struct buf request = { 0 };
 	uint32_t length = 0;
@@ -195,8 +206,10 @@ static bool link_served(struct lld *l, const char *const *args, const char *cwd,
 	length = (uint32_t)(request.len - sizeof(length));
 	memcpy(request.data, &length, sizeof(length));
 	char text[4096];
-	bool ok = write_all(l->socket, request.data, request.len) && read_all(l->socket, status, sizeof(*status)) &&
-		  read_all(l->socket, &length, sizeof(length)) && length <= sizeof(text) && read_all(l->socket, text, length);
+	bool ok = write_all(l->socket, request.data, request.len) &&
+		  read_all(l->socket, status, sizeof(*status)) &&
+		  read_all(l->socket, &length, sizeof(length)) && length <= sizeof(text) &&
+		  read_all(l->socket, text, length);
 	if (ok)
 		buf_add(output, text, length);
 	else

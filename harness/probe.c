@@ -48,7 +48,8 @@ static size_t line_length(const char *s)
 	return strcspn(s, "\n");
 }
 
-/* Judge the probe's lines: all five functions resolve into the file; why names the first that does not. */
+/* Judge the probe's lines: all five functions resolve into the file; why names the first that does
+ * not. */
 static bool resolves(const char *out, const struct stat *file, size_t *n, struct buf *why)
 {
 	bool ok = true;
@@ -67,7 +68,8 @@ static bool resolves(const char *out, const struct stat *file, size_t *n, struct
 	return ok;
 }
 
-static enum probe_outcome judge(const struct child_result *r, const struct stat *file, struct buf *why)
+static enum probe_outcome judge(const struct child_result *r, const struct stat *file,
+				struct buf *why)
 {
 	size_t n = 0;
 	const char *out = buf_str(&r->out), *err = buf_str(&r->err);
@@ -80,7 +82,8 @@ static enum probe_outcome judge(const struct child_result *r, const struct stat 
 	if (n == 5 && strstr(out, "\nserves") && r->outcome == CHILD_EXITED && r->status == 0)
 		return PROBE_OK;
 	if (r->outcome == CHILD_EXITED && r->status == 3)
-		buf_puts(why, "a small program under it got no memory, or memory with wrong contents");
+		buf_puts(why,
+			 "a small program under it got no memory, or memory with wrong contents");
 	else {
 		buf_puts(why, "a small program under it ended badly: ");
 		child_describe(r, why);
@@ -96,13 +99,22 @@ int probe_preload(const char *path, enum probe_outcome *outcome, struct buf *why
 	if (stat(path, &file))
 		return error_errno(e, errno, "cannot read %s", path);
 	if (strpbrk(path, " :"))
-		return error_set(e, -EINVAL, "'%s' cannot be preloaded: the loader splits LD_PRELOAD at blanks and colons; move it", path);
+		return error_set(e, -EINVAL,
+				 "'%s' cannot be preloaded: the loader splits LD_PRELOAD at blanks "
+				 "and colons; move it",
+				 path);
 	int fd = load(e);
 	if (fd < 0)
 		return fd;
-	char *program = x_printf("/proc/self/fd/%d", fd), *preload = x_printf("LD_PRELOAD=%s", path);
+	char *program = x_printf("/proc/self/fd/%d", fd),
+	     *preload = x_printf("LD_PRELOAD=%s", path);
 	const char *argv[] = { program, NULL }, *env[] = { preload, "LD_BIND_NOW=1", NULL };
-	struct child_spec spec = { .argv = argv, .env = env, .cpu = -1, .pass_fd = fd, .timeout_ns = TIMEOUT_NS, .max_output = 65536 };
+	struct child_spec spec = { .argv = argv,
+				   .env = env,
+				   .cpu = -1,
+				   .pass_fd = fd,
+				   .timeout_ns = TIMEOUT_NS,
+				   .max_output = 65536 };
 	struct child_result r = { 0 };
 	int rc = child_run(&spec, &r, e);
 	if (!rc && r.outcome == CHILD_NOT_STARTED)

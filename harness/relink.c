@@ -15,16 +15,19 @@
 #include <unistd.h>
 
 #define OUT "@OUT@"
-/* Stands for the output while the driver is asked what it would do: @OUT@ itself would look like a response file. */
+/* Stands for the output while the driver is asked what it would do: @OUT@ itself would look like a
+ * response file. */
 #define OUT_PROBE "/hakperf/relink/out"
 #define MAX_COMMAND (4u << 20)
 #define DRIVER_TIMEOUT_NS 60000000000u
 
 /*
- * What is shuffled. Not ".init", ".fini", ".init_array" and their like: there order is meaning (crti.o opens a function
- * that crtn.o closes, constructors build on each other).
+ * What is shuffled. Not ".init", ".fini", ".init_array" and their like: there order is meaning
+ * (crti.o opens a function that crtn.o closes, constructors build on each other).
  */
-static const char *const shuffled[] = { ".text*", ".rodata*", ".data*", ".bss*", ".tdata*", ".tbss*" };
+static const char *const shuffled[] = {
+	".text*", ".rodata*", ".data*", ".bss*", ".tdata*", ".tbss*"
+};
 #define N_SHUFFLED (sizeof(shuffled) / sizeof(*shuffled))
 
 struct words {
@@ -33,10 +36,11 @@ struct words {
 };
 
 struct relink {
-	struct lld *lld; /* the shared one; NULL until this handle counts among its users */
-	char *folder;	     /* prefix/share/hakperf */
+	struct lld *lld;      /* the shared one; NULL until this handle counts among its users */
+	char *folder;	      /* prefix/share/hakperf */
 	struct words command; /* as in link.cmd */
-	struct words linker;  /* arguments for lld, without the program; the output is a word equal to OUT_PROBE */
+	struct words linker;  /* arguments for lld, without the program; the output is a word equal
+				 to OUT_PROBE */
 };
 
 /* One warm linker a process, for as long as a handle is open. */
@@ -93,8 +97,11 @@ static int read_command(struct relink *r, const char *prefix, struct error *e)
 	char *path = command_path(prefix);
 	struct buf text = { 0 };
 	size_t outs = 0;
-	int rc = access(path, F_OK) ? error_set(e, -ENOENT, "%s has no link command (share/hakperf/link.cmd): its layout is fixed", prefix) :
-				      fs_read(path, MAX_COMMAND, &text, e);
+	int rc = access(path, F_OK) ? error_set(e, -ENOENT,
+						"%s has no link command (share/hakperf/link.cmd): "
+						"its layout is fixed",
+						prefix)
+				    : fs_read(path, MAX_COMMAND, &text, e);
 	for (const char *p = buf_str(&text); !rc && *p;) {
 		size_t len = strcspn(p, "\n");
 		words_add(&r->command, p, len);
@@ -102,13 +109,16 @@ static int read_command(struct relink *r, const char *prefix, struct error *e)
 		p += len + (p[len] == '\n');
 	}
 	if (!rc && (r->command.n < 2 || outs != 1))
-		rc = error_set(e, -EINVAL, "%s is no link command: one argument per line, and the line %s once", path, OUT);
+		rc = error_set(e, -EINVAL,
+			       "%s is no link command: one argument per line, and the line %s once",
+			       path, OUT);
 	free(path);
 	buf_release(&text);
 	return rc;
 }
 
-/* Words of one line as gcc -### and clang -### print them: apart by blanks, "…" with backslash escapes. */
+/* Words of one line as gcc -### and clang -### print them: apart by blanks, "…" with backslash
+ * escapes. */
 static void split_printed(const char *p, const char *end, struct words *out)
 {
 	while (p < end) {
@@ -147,7 +157,8 @@ static bool find_link(const char *printed, struct words *out)
 	return found;
 }
 
-/* lld takes what collect2 was told, but for what is meant for collect2 and for the other linkers' plugins. */
+/* lld takes what collect2 was told, but for what is meant for collect2 and for the other linkers'
+ * plugins. */
 static void keep_for_lld(const struct words *all, struct words *out)
 {
 	for (size_t i = 1; i < all->n; i++) {
@@ -156,7 +167,8 @@ static void keep_for_lld(const struct words *all, struct words *out)
 			i++;
 			continue;
 		}
-		if (!strncmp(w, "-plugin-opt=", 12) || !strncmp(w, "--plugin-opt=", 13) || !strncmp(w, "-fuse-ld=", 9) || !strcmp(w, "-flto"))
+		if (!strncmp(w, "-plugin-opt=", 12) || !strncmp(w, "--plugin-opt=", 13) ||
+		    !strncmp(w, "-fuse-ld=", 9) || !strcmp(w, "-flto"))
 			continue;
 		words_add(out, w, strlen(w));
 	}
@@ -174,15 +186,22 @@ static int ask_driver(struct relink *r, struct error *e)
 		if (strncmp(w, "-fuse-ld=", 9))
 			argv[n++] = strcmp(w, OUT) ? w : OUT_PROBE;
 	}
-	struct child_spec spec = { .argv = argv, .env = child_env, .cwd = r->folder, .cpu = -1, .pass_fd = -1, .timeout_ns = DRIVER_TIMEOUT_NS };
+	struct child_spec spec = { .argv = argv,
+				   .env = child_env,
+				   .cwd = r->folder,
+				   .cpu = -1,
+				   .pass_fd = -1,
+				   .timeout_ns = DRIVER_TIMEOUT_NS };
 	struct child_result res = { 0 };
 	struct words all = { 0 };
 	int rc = child_run(&spec, &res, e);
 	if (!rc && res.outcome == CHILD_NOT_STARTED)
-		rc = error_errno(e, res.status, "cannot start '%s', which %s/link.cmd names", argv[0], r->folder);
+		rc = error_errno(e, res.status, "cannot start '%s', which %s/link.cmd names",
+				 argv[0], r->folder);
 	else if (!rc && !find_link(buf_str(&res.err), &all))
-		rc = error_set(e, -EINVAL, "'%s -###' does not say how it links %s/link.cmd: %.*s", argv[0], r->folder,
-			       (int)strcspn(buf_str(&res.err), "\n"), buf_str(&res.err));
+		rc = error_set(e, -EINVAL, "'%s -###' does not say how it links %s/link.cmd: %.*s",
+			       argv[0], r->folder, (int)strcspn(buf_str(&res.err), "\n"),
+			       buf_str(&res.err));
 	if (!rc)
 		keep_for_lld(&all, &r->linker);
 	words_release(&all);
@@ -262,14 +281,20 @@ int relink_canonical(struct relink *r, const char *out, struct error *e)
 	const char **argv = x_calloc(r->command.n + 1, sizeof(*argv));
 	for (size_t i = 0; i < r->command.n; i++)
 		argv[i] = strcmp(r->command.v[i], OUT) ? r->command.v[i] : out;
-	struct child_spec spec = { .argv = argv, .env = child_env, .cwd = r->folder, .cpu = -1, .pass_fd = -1, .timeout_ns = DRIVER_TIMEOUT_NS };
+	struct child_spec spec = { .argv = argv,
+				   .env = child_env,
+				   .cwd = r->folder,
+				   .cpu = -1,
+				   .pass_fd = -1,
+				   .timeout_ns = DRIVER_TIMEOUT_NS };
 	struct child_result res = { 0 };
 	int rc = child_run(&spec, &res, e);
 	if (!rc && res.outcome == CHILD_NOT_STARTED)
-		rc = error_errno(e, res.status, "cannot start '%s', which %s/link.cmd names", argv[0], r->folder);
+		rc = error_errno(e, res.status, "cannot start '%s', which %s/link.cmd names",
+				 argv[0], r->folder);
 	else if (!rc && (res.outcome != CHILD_EXITED || res.status))
-		rc = error_set(e, -EBADMSG, "the link of %s/link.cmd fails: %.*s", r->folder, (int)strcspn(buf_str(&res.err), "\n"),
-			       buf_str(&res.err));
+		rc = error_set(e, -EBADMSG, "the link of %s/link.cmd fails: %.*s", r->folder,
+			       (int)strcspn(buf_str(&res.err), "\n"), buf_str(&res.err));
 	child_release(&res);
 	free(argv);
 	return rc;
@@ -290,7 +315,8 @@ int relink_shuffled(struct relink *r, uint64_t seed, const char *out, struct err
 	argv[n++] = "--threads=1";
 	argv[n++] = "--strip-debug";
 	for (size_t i = 0; i < N_SHUFFLED; i++)
-		argv[n++] = options[i] = x_printf("--shuffle-sections=%s=%u", shuffled[i], lld_seed(seed));
+		argv[n++] = options[i] =
+			x_printf("--shuffle-sections=%s=%u", shuffled[i], lld_seed(seed));
 	for (size_t i = 0; i < r->linker.n; i++)
 		argv[n++] = strcmp(r->linker.v[i], OUT_PROBE) ? r->linker.v[i] : out;
 	int rc = lld_link(r->lld, argv, r->folder, e);

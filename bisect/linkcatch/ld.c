@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands before the linker while a subject is built: ld, ld.bfd, ld.gold and ld.lld in the folder that COMPILER_PATH and PATH name
- * first are this program. It runs the real linker, and when that made something, notes in a new folder below
- * $HAKPERF_LINKS how: link.cmd as harness/relink.h wants it, the inputs that the build made in objects/, and the output as out.
+ * Stands before the linker while a subject is built: ld, ld.bfd, ld.gold and ld.lld in the folder
+ * that COMPILER_PATH and PATH name first are this program. It runs the real linker, and when that
+ * made something, notes in a new folder below $HAKPERF_LINKS how: link.cmd as harness/relink.h
+ * wants it, the inputs that the build made in objects/, and the output as out.
  *
  * Nothing that goes wrong in the noting may disturb the build: then there is no note.
  */
@@ -25,8 +26,8 @@ struct words {
 };
 
 struct note {
-	const char *folder; /* of this link, "" while there is none */
-	const char *box;    /* what lies below is the build's own and will be gone */
+	const char *folder;	   /* of this link, "" while there is none */
+	const char *box;	   /* what lies below is the build's own and will be gone */
 	struct words args, search; /* search: the -L folders, in order */
 	FILE *cmd;
 	unsigned objects;
@@ -134,7 +135,8 @@ static int is_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Does the build own this file? Then it is kept as a link of its own (or a copy) and the note's name of it comes back. */
+/* Does the build own this file? Then it is kept as a link of its own (or a copy) and the note's
+ * name of it comes back. */
 static char *keep(struct note *n, const char *path)
 {
 	char real[PATH_MAX];
@@ -144,7 +146,8 @@ static char *keep(struct note *n, const char *path)
 	if (strncmp(real, n->box, box) || real[box] != '/')
 		return text("%s", real);
 	const char *base = strrchr(real, '/') + 1;
-	char *name = text("objects/%03u-%s", n->objects++, base), *to = text("%s/%s", n->folder, name);
+	char *name = text("objects/%03u-%s", n->objects++, base),
+	     *to = text("%s/%s", n->folder, name);
 	if (link(real, to)) {
 		free(name);
 		name = NULL;
@@ -159,7 +162,9 @@ static char *own_library(const struct note *n, const char *name)
 	static const char *const ends[] = { "so", "a" };
 	for (size_t i = 0; i < n->search.n; i++) {
 		for (size_t k = 0; k < 2; k++) {
-			char *path = name[0] == ':' ? text("%s/%s", n->search.v[i], name + 1) : text("%s/lib%s.%s", n->search.v[i], name, ends[k]);
+			char *path = name[0] == ':'
+					     ? text("%s/%s", n->search.v[i], name + 1)
+					     : text("%s/lib%s.%s", n->search.v[i], name, ends[k]);
 			if (is_file(path))
 				return path;
 			free(path);
@@ -176,8 +181,12 @@ static void say(struct note *n, const char *word)
 /* The option's own word and the next say no file that is read: they stay as they are. */
 static int has_plain_value(const char *word)
 {
-	static const char *const options[] = { "-soname", "-h", "-m", "-rpath", "-rpath-link", "-z", "-e", "-entry", "-u", "-undefined", "-dynamic-linker",
-					       "-I", "-init", "-fini", "-a", "-b", "-format", "-F", "-f", "-Y", "-y", "-defsym", "-wrap", "-hash-style" };
+	static const char *const options[] = {
+		"-soname", "-h",     "-m", "-rpath",	 "-rpath-link",	    "-z",
+		"-e",	   "-entry", "-u", "-undefined", "-dynamic-linker", "-I",
+		"-init",   "-fini",  "-a", "-b",	 "-format",	    "-F",
+		"-f",	   "-Y",     "-y", "-defsym",	 "-wrap",	    "-hash-style"
+	};
 	const char *w = word[0] == '-' && word[1] == '-' ? word + 1 : word;
 	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
 		if (!strcmp(w, options[i]))
@@ -188,8 +197,11 @@ static int has_plain_value(const char *word)
 /* --option=FILE where the file is read: the value, or NULL. */
 static const char *file_value(const char *word)
 {
-	static const char *const options[] = { "-version-script=", "-dynamic-list=", "-script=", "-retain-symbols-file=", "-just-symbols=",
-					       "-export-dynamic-symbol-list=", "-symbol-ordering-file=", "-section-ordering-file=" };
+	static const char *const options[] = {
+		"-version-script=",	  "-dynamic-list=",	    "-script=",
+		"-retain-symbols-file=",  "-just-symbols=",	    "-export-dynamic-symbol-list=",
+		"-symbol-ordering-file=", "-section-ordering-file="
+	};
 	const char *w = word[0] == '-' && word[1] == '-' ? word + 1 : word;
 	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
 		if (starts(w, options[i]))
@@ -221,11 +233,15 @@ static int say_word(struct note *n, const char *word)
 	return 1;
 }
 
-/* Options with a value of their own that the replay must not have: they write files, or are the compiler's temporary ones. */
+/* Options with a value of their own that the replay must not have: they write files, or are the
+ * compiler's temporary ones. */
 static int is_dropped(const char *word, int *with_value)
 {
-	static const char *const pairs[] = { "-plugin", "--plugin", "-Map", "--Map", "-dependency-file", "--dependency-file" };
-	static const char *const single[] = { "-plugin-opt=", "--plugin-opt=", "-Map=", "--Map=", "--dependency-file=", "-L", "--library-path=" };
+	static const char *const pairs[] = { "-plugin", "--plugin",	    "-Map",
+					     "--Map",	"-dependency-file", "--dependency-file" };
+	static const char *const single[] = { "-plugin-opt=",	"--plugin-opt=",      "-Map=",
+					      "--Map=",		"--dependency-file=", "-L",
+					      "--library-path=" };
 	*with_value = 0;
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
 		if (!strcmp(word, pairs[i]))
@@ -306,7 +322,8 @@ static size_t find_output(const struct words *args, const char **out, size_t *sk
 
 static void take_note(char *const *argv, const char *linker)
 {
-	const char *links = getenv("HAKPERF_LINKS"), *folder_of_build = getenv("HAKPERF_BOX"), *out = NULL;
+	const char *links = getenv("HAKPERF_LINKS"), *folder_of_build = getenv("HAKPERF_BOX"),
+		   *out = NULL;
 	char *box = folder_of_build ? realpath(folder_of_build, NULL) : NULL;
 	struct note n = { .box = box };
 	size_t skip = 0;
@@ -318,8 +335,10 @@ static void take_note(char *const *argv, const char *linker)
 	if (!mkdtemp(folder))
 		return;
 	n.folder = folder;
-	char *objects = text("%s/objects", folder), *cmd = text("%s/link.cmd", folder), *kept = text("%s/out", folder);
-	int ok = mkdir(objects, 0777) == 0 && (n.cmd = fopen(cmd, "we")) && write_note(&n, linker, at, skip);
+	char *objects = text("%s/objects", folder), *cmd = text("%s/link.cmd", folder),
+	     *kept = text("%s/out", folder);
+	int ok = mkdir(objects, 0777) == 0 && (n.cmd = fopen(cmd, "we")) &&
+		 write_note(&n, linker, at, skip);
 	if (n.cmd && fclose(n.cmd))
 		ok = 0;
 	/* Without out the note is no note. */

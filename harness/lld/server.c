@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preloaded into ld.lld by harness/lld.c: takes the place of main(), so that everything before it (libraries, relocations,
- * static constructors) happens once, and forks a process that calls the real main() for each request.
+ * Preloaded into ld.lld by harness/lld.c: takes the place of main(), so that everything before it
+ * (libraries, relocations, static constructors) happens once, and forks a process that calls the
+ * real main() for each request.
  *
- * The socket is descriptor 3. Request: uint32 length, then that many bytes: folder, then arguments, each ended by NUL. Answer: int32 wait
- * status, uint32 length, that many bytes of what lld wrote. The end of the stream ends the server.
+ * The socket is descriptor 3. Request: uint32 length, then that many bytes: folder, then arguments,
+ * each ended by NUL. Answer: int32 wait status, uint32 length, that many bytes of what lld wrote.
+ * The end of the stream ends the server.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +22,8 @@
 #define MAX_OUTPUT 4096u
 
 typedef int main_function(int, char **, char **);
-typedef int start_function(main_function *, int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
+typedef int start_function(main_function *, int, char **, void (*)(void), void (*)(void),
+			   void (*)(void), void *);
 
 start_function __libc_start_main;
 
@@ -82,14 +85,16 @@ static int serve(int argc, char **argv, char **envp)
 		ssize_t n = pread(output, text, sizeof(text), 0);
 		int32_t answer = status;
 		uint32_t size = n > 0 ? (uint32_t)n : 0;
-		if (transfer(1, &answer, sizeof(answer)) || transfer(1, &size, sizeof(size)) || transfer(1, text, size))
+		if (transfer(1, &answer, sizeof(answer)) || transfer(1, &size, sizeof(size)) ||
+		    transfer(1, text, size))
 			return 1;
 		close(output);
 		free(request);
 	}
 }
 
-int __libc_start_main(main_function *m, int argc, char **argv, void (*init)(void), void (*fini)(void), void (*rtld_fini)(void), void *stack_end)
+int __libc_start_main(main_function *m, int argc, char **argv, void (*init)(void),
+		      void (*fini)(void), void (*rtld_fini)(void), void *stack_end)
 {
 	start_function *start;
 	void *symbol = dlsym(RTLD_NEXT, "__libc_start_main");

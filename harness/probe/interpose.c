@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The small program that harness/probe.c runs under a preloaded library: interpose PATH. It says on stdout, one line each, which
- * file the five functions resolve into, then "serves" when they served a small program.
+ * The small program that harness/probe.c runs under a preloaded library: interpose PATH. It says on
+ * stdout, one line each, which file the five functions resolve into, then "serves" when they served
+ * a small program.
  */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -28,7 +29,8 @@ static void (*volatile p_free)(void *) = free;
 static int serves(void)
 {
 	for (size_t n = 1; n < 100000; n = n * 3 + 1) {
-		char *a = p_malloc(n), *b = p_calloc(n, 2), *c = p_aligned(64, (n + 63) & ~(size_t)63);
+		char *a = p_malloc(n), *b = p_calloc(n, 2),
+		     *c = p_aligned(64, (n + 63) & ~(size_t)63);
 		if (!a || !b || !c || (uintptr_t)c % 64 || b[0] || b[2 * n - 1])
 			return 0;
 		memset(a, 'a', n);
@@ -45,7 +47,8 @@ static int serves(void)
 
 int main(void)
 {
-	static const char *const names[] = { "malloc", "free", "calloc", "realloc", "aligned_alloc" };
+	static const char *const names[] = { "malloc", "free", "calloc", "realloc",
+					     "aligned_alloc" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		Dl_info info;
 		void *f = dlsym(RTLD_DEFAULT, names[i]);

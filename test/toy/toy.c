@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The toy subject: a malloc replacement whose cost per free is the number in cost.h. Each free runs COST rounds of a
- * dependent addition; all else is the same in every commit. mode.h says what is wrong with a commit, tune.h makes its
- * bytes its own, comment.h does not.
+ * The toy subject: a malloc replacement whose cost per free is the number in cost.h. Each free runs
+ * COST rounds of a dependent addition; all else is the same in every commit. mode.h says what is
+ * wrong with a commit, tune.h makes its bytes its own, comment.h does not.
  */
 #include "comment.h"
 #include "cost.h"
@@ -40,7 +40,9 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == 16, "users stay 16-byte aligned");
 
-static _Thread_local struct slot { struct slot *next; } *lists[N_CLASSES];
+static _Thread_local struct slot {
+	struct slot *next;
+} * lists[N_CLASSES];
 static _Thread_local char *chunk, *chunk_end;
 const unsigned toy_tune = TUNE;
 

@@ -17,16 +17,19 @@
 
 #include <cmocka.h>
 
-/* Every repository of this file lies below one scratch folder; scripts run there with git set up and no user configuration. */
+/* Every repository of this file lies below one scratch folder; scripts run there with git set up
+ * and no user configuration. */
 static char scratch[] = "/tmp/hakperf-history.XXXXXX";
 static char *home; /* the source tree: tests start there */
 
 static void script(const char *text)
 {
-	char *line = x_printf("set -eu; cd '%s'; TOY='%s/test/toy'; export GIT_CONFIG_NOSYSTEM=1 HOME='%s' "
-			      "GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=C GIT_COMMITTER_EMAIL=c@example.invalid "
-			      "GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'; %s",
-			      scratch, home, scratch, text);
+	char *line = x_printf(
+		"set -eu; cd '%s'; TOY='%s/test/toy'; export GIT_CONFIG_NOSYSTEM=1 HOME='%s' "
+		"GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=C "
+		"GIT_COMMITTER_EMAIL=c@example.invalid "
+		"GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'; %s",
+		scratch, home, scratch, text);
 	int rc = system(line);
 	if (rc)
 		fail_msg("script ended with %d: %s", rc, text);
@@ -72,7 +75,8 @@ static int set_up(void **state)
 		return -1;
 	setenv("HOME", scratch, 1);
 	setenv("XDG_CONFIG_HOME", scratch, 1);
-	script("\"$TOY/make-history.sh\" odd --commits 8 --odd --phase 2=One --phase 4=two --phase 5=TWO");
+	script("\"$TOY/make-history.sh\" odd --commits 8 --odd --phase 2=One --phase 4=two --phase "
+	       "5=TWO");
 	script("\"$TOY/make-history.sh\" merged --commits 13 --merges --unrelated 9 --same 11");
 	script("\"$TOY/make-history.sh\" long --commits 600 --merges");
 	script("git clone -q --bare odd bare.git; git clone -q --depth 3 file://$PWD/odd shallow");
@@ -103,11 +107,14 @@ static void opening_says_the_remedy(void **state)
 		{ __LINE__, "plain", -ENOENT, "not a git repository", false },
 		{ __LINE__, "nowhere", -ENOENT, "not a git repository", false },
 		{ __LINE__, "foreign", -EPERM, "safe.directory", true },
-		{ __LINE__, "other", -EPERM, "safe.directory", true }, /* with a setting for a third folder */
+		{ __LINE__, "other", -EPERM, "safe.directory",
+		  true }, /* with a setting for a third folder */
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		if (rows[i].needs_root && !root) {
-			print_message("SKIP line %d: giving a repository to another user needs root\n", rows[i].line);
+			print_message(
+				"SKIP line %d: giving a repository to another user needs root\n",
+				rows[i].line);
 			continue;
 		}
 		if (!strcmp(rows[i].name, "other"))
@@ -132,10 +139,8 @@ static void open_knows_what_it_opened(void **state)
 		const char *name;
 		bool bare, shallow;
 	} rows[] = {
-		{ __LINE__, "odd", false, false },
-		{ __LINE__, "odd/toy", false, false },
-		{ __LINE__, "odd/.git", false, false },
-		{ __LINE__, "bare.git", true, false },
+		{ __LINE__, "odd", false, false },	{ __LINE__, "odd/toy", false, false },
+		{ __LINE__, "odd/.git", false, false }, { __LINE__, "bare.git", true, false },
 		{ __LINE__, "shallow", false, true },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -251,19 +256,25 @@ static void escape_knows_utf8(void **state)
 		bool newlines;
 	} rows[] = {
 		{ __LINE__, "plain", "plain", false },
-		{ __LINE__, "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", false },
-		{ __LINE__, "\xc0\xaf", "\\xc0\\xaf", false },		       /* overlong */
-		{ __LINE__, "\xed\xa0\x80", "\\xed\\xa0\\x80", false },	       /* surrogate */
-		{ __LINE__, "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", false }, /* beyond U+10FFFF */
+		{ __LINE__, "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
+		  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", false },
+		{ __LINE__, "\xc0\xaf", "\\xc0\\xaf", false },		/* overlong */
+		{ __LINE__, "\xed\xa0\x80", "\\xed\\xa0\\x80", false }, /* surrogate */
+		{ __LINE__, "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80",
+		  false }, /* beyond U+10FFFF */
 		{ __LINE__, "cut \xe2\x82", "cut \\xe2\\x82", false },
-		{ __LINE__, "\xc2\x9b" "1m", "\\xc2\\x9b1m", false }, /* C1 control: a terminal obeys it */
+		{ __LINE__,
+		  "\xc2\x9b"
+		  "1m",
+		  "\\xc2\\x9b1m", false }, /* C1 control: a terminal obeys it */
 		{ __LINE__, "a\tb\nc", "a\\x09b\\x0ac", false },
 		{ __LINE__, "a\tb\nc\x7f", "a\tb\nc\\x7f", true },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct buf b = { 0 };
 		bool escaped = history_escape(rows[i].in, strlen(rows[i].in), rows[i].newlines, &b);
-		if (strcmp(buf_str(&b), rows[i].out) || escaped != (strcmp(rows[i].in, rows[i].out) != 0))
+		if (strcmp(buf_str(&b), rows[i].out) ||
+		    escaped != (strcmp(rows[i].in, rows[i].out) != 0))
 			fail_msg("line %d: '%s'", rows[i].line, buf_str(&b));
 		buf_release(&b);
 	}
@@ -276,8 +287,10 @@ static void a_range_is_the_ancestry_path(void **state)
 	struct error e = { 0 };
 	struct range r;
 	const char *paths[] = { "toy" };
-	/* 0 - 3 - 4 - 5 - 6 ..., 1 and 2 beside 3, merged by 4; the same again from 6 with 7 and 8 beside 9, merged by 10. */
-	struct history_commit c0 = resolved(h, "c0"), c3 = resolved(h, "c3"), c12 = resolved(h, "c12");
+	/* 0 - 3 - 4 - 5 - 6 ..., 1 and 2 beside 3, merged by 4; the same again from 6 with 7 and 8
+	 * beside 9, merged by 10. */
+	struct history_commit c0 = resolved(h, "c0"), c3 = resolved(h, "c3"),
+			      c12 = resolved(h, "c12");
 	assert_int_equal(range_between(h, &c0, &c12, false, paths, 1, &r, &e), 0);
 	assert_int_equal(r.n, 13);
 	assert_string_equal(r.commits[0].info.id, c0.id);
@@ -302,7 +315,8 @@ static void a_range_is_the_ancestry_path(void **state)
 	assert_int_equal(range_find(&r, "none"), r.n);
 	range_release(&r);
 
-	/* From 3 on, the side branch of 1 and 2 began before good: its merge is in the range, its commits are not. */
+	/* From 3 on, the side branch of 1 and 2 began before good: its merge is in the range, its
+	 * commits are not. */
 	assert_int_equal(range_between(h, &c3, &c12, false, paths, 1, &r, &e), 0);
 	assert_int_equal(r.n, 10);
 	assert_string_equal(r.commits[1].info.id, c4.id);
@@ -347,10 +361,17 @@ static void a_specification_selects_commits(void **state)
 		const char *spec, *in; /* one letter a commit; NULL: refused */
 		int rc;
 	} rows[] = {
-		{ __LINE__, "c0..c4", "-xxxx--", 0 },	 { __LINE__, "c3..c4", "-xx-x--", 0 },	   { __LINE__, "c2..", "---xxxx", 0 },
-		{ __LINE__, "..c3", "x--x---", 0 },	 { __LINE__, "..worktree", "xxxxxxx", 0 }, { __LINE__, "c5..c0", "-------", 0 },
-		{ __LINE__, "HEAD..worktree", "------x", 0 }, { __LINE__, "c0", NULL, -EINVAL },	   { __LINE__, "..", NULL, -EINVAL },
-		{ __LINE__, "c0...c4", NULL, -EINVAL },	 { __LINE__, "c0..none", NULL, -ENOENT },
+		{ __LINE__, "c0..c4", "-xxxx--", 0 },
+		{ __LINE__, "c3..c4", "-xx-x--", 0 },
+		{ __LINE__, "c2..", "---xxxx", 0 },
+		{ __LINE__, "..c3", "x--x---", 0 },
+		{ __LINE__, "..worktree", "xxxxxxx", 0 },
+		{ __LINE__, "c5..c0", "-------", 0 },
+		{ __LINE__, "HEAD..worktree", "------x", 0 },
+		{ __LINE__, "c0", NULL, -EINVAL },
+		{ __LINE__, "..", NULL, -EINVAL },
+		{ __LINE__, "c0...c4", NULL, -EINVAL },
+		{ __LINE__, "c0..none", NULL, -ENOENT },
 	};
 	struct history *h = opened("merged");
 	struct history_commit c[N];
@@ -406,7 +427,8 @@ static void a_shallow_clone_says_so(void **state)
 static void the_worktree_is_a_revision(void **state)
 {
 	(void)state;
-	script("git clone -q odd work; cd work; echo '*.o' > .gitignore; git add .; git commit -qm ignore");
+	script("git clone -q odd work; cd work; echo '*.o' > .gitignore; git add .; git commit -qm "
+	       "ignore");
 	struct history *h = opened("work");
 	struct history_commit head = resolved(h, "HEAD"), w = resolved(h, "worktree");
 	assert_string_equal(w.id, "worktree");
@@ -417,16 +439,20 @@ static void the_worktree_is_a_revision(void **state)
 	history_commit_release(&w);
 	history_close(h);
 
-	script("cd work; echo '#define COST 77' > toy/cost.h; echo new > 'toy/a b'; rm toy/comment.h; echo x > toy/x.o; "
-	       "git rm -q --cached toy/tune.h; find .git -type f | sort | xargs sha256sum > ../before");
+	script("cd work; echo '#define COST 77' > toy/cost.h; echo new > 'toy/a b'; rm "
+	       "toy/comment.h; echo x > toy/x.o; "
+	       "git rm -q --cached toy/tune.h; find .git -type f | sort | xargs sha256sum > "
+	       "../before");
 	h = opened("work");
 	w = resolved(h, "worktree");
 	assert_true(w.dirty);
 	struct error e = { 0 };
 	char *target = below("work-export");
 	assert_int_equal(history_export(h, &w, NULL, 0, target, NULL, &e), 0);
-	script("cmp work-export/toy/cost.h work/toy/cost.h; cmp 'work-export/toy/a b' 'work/toy/a b'; test ! -e work-export/toy/comment.h; "
-	       "test ! -e work-export/toy/x.o; test -e work-export/toy/tune.h; test -e work-export/toy/Makefile");
+	script("cmp work-export/toy/cost.h work/toy/cost.h; cmp 'work-export/toy/a b' 'work/toy/a "
+	       "b'; test ! -e work-export/toy/comment.h; "
+	       "test ! -e work-export/toy/x.o; test -e work-export/toy/tune.h; test -e "
+	       "work-export/toy/Makefile");
 	/* Nothing of the user's repository changed, no object was written. */
 	script("cd work; find .git -type f | sort | xargs sha256sum | cmp - ../before");
 	const char *notes[] = { "notes.txt" }, *toy[] = { "toy" };
@@ -467,8 +493,10 @@ static void the_worktree_is_a_revision(void **state)
 static void a_conflict_is_no_revision(void **state)
 {
 	(void)state;
-	script("git clone -q odd conflict; cd conflict; git checkout -q -b a; echo a > notes.txt; git commit -qam a; "
-	       "git checkout -q main; echo b > notes.txt; git commit -qam b; ! git merge -q a >/dev/null 2>&1");
+	script("git clone -q odd conflict; cd conflict; git checkout -q -b a; echo a > notes.txt; "
+	       "git commit -qam a; "
+	       "git checkout -q main; echo b > notes.txt; git commit -qam b; ! git merge -q a "
+	       ">/dev/null 2>&1");
 	struct history *h = opened("conflict");
 	struct history_commit w;
 	struct error e = { 0 };
@@ -480,27 +508,36 @@ static void a_conflict_is_no_revision(void **state)
 static void export_writes_what_the_commit_has(void **state)
 {
 	(void)state;
-	script("git init -q -b main tree; cd tree; mkdir -p sub/deep other; printf 'a\\r\\nb\\n' > sub/crlf; echo '* text=auto eol=crlf' > .gitattributes; "
-	       "printf '#!/bin/sh\\n' > sub/run; chmod +x sub/run; ln -s ../other/x sub/link; ln -s /etc/passwd sub/absolute; "
-	       "echo x > other/x; echo q > \"sub/q'u\\\"o te\"; echo l > \"sub/$(printf 'l\\351')\"; echo g > 'sub/*'; echo s > subx; "
-	       "git add -A 2>/dev/null; git update-index --add --cacheinfo 160000,$(git -C ../odd rev-parse HEAD),sub/module; "
-	       "git update-index --add --cacheinfo 160000,$(git -C ../odd rev-parse HEAD),elsewhere; git commit -qm tree");
+	script("git init -q -b main tree; cd tree; mkdir -p sub/deep other; printf 'a\\r\\nb\\n' > "
+	       "sub/crlf; echo '* text=auto eol=crlf' > .gitattributes; "
+	       "printf '#!/bin/sh\\n' > sub/run; chmod +x sub/run; ln -s ../other/x sub/link; ln "
+	       "-s /etc/passwd sub/absolute; "
+	       "echo x > other/x; echo q > \"sub/q'u\\\"o te\"; echo l > \"sub/$(printf "
+	       "'l\\351')\"; echo g > 'sub/*'; echo s > subx; "
+	       "git add -A 2>/dev/null; git update-index --add --cacheinfo 160000,$(git -C ../odd "
+	       "rev-parse HEAD),sub/module; "
+	       "git update-index --add --cacheinfo 160000,$(git -C ../odd rev-parse "
+	       "HEAD),elsewhere; git commit -qm tree");
 	struct history *h = opened("tree");
 	struct history_commit c = resolved(h, "HEAD");
 	struct history_exported x;
 	struct error e = { 0 };
-	char *all = below("all"), *some = below("some"), *glob = below("glob"), *none = below("none");
+	char *all = below("all"), *some = below("some"), *glob = below("glob"),
+	     *none = below("none");
 	assert_int_equal(history_export(h, &c, NULL, 0, all, &x, &e), 0);
 	assert_int_equal(x.n_submodules, 2);
 	buf_release(&x.submodules);
-	script("mkdir want; echo '* -text -eol' > tree/.git/info/attributes; git -C tree archive HEAD | tar x -C want; rm tree/.git/info/attributes; diff -r --no-dereference want all; test -x all/sub/run; "
+	script("mkdir want; echo '* -text -eol' > tree/.git/info/attributes; git -C tree archive "
+	       "HEAD | tar x -C want; rm tree/.git/info/attributes; diff -r --no-dereference want "
+	       "all; test -x all/sub/run; "
 	       "test ! -x all/other/x; test \"$(readlink all/sub/absolute)\" = /etc/passwd");
 	const char *paths[] = { "./sub/" };
 	assert_int_equal(history_export(h, &c, paths, 1, some, &x, &e), 0);
 	assert_int_equal(x.n_submodules, 1);
 	assert_string_equal(buf_str(&x.submodules), "sub/module\n");
 	buf_release(&x.submodules);
-	script("test ! -e some/other; test ! -e some/subx; test -e some/sub/run; test \"$(git -C tree cat-file blob HEAD:sub/crlf | sha256sum)\" = "
+	script("test ! -e some/other; test ! -e some/subx; test -e some/sub/run; test \"$(git -C "
+	       "tree cat-file blob HEAD:sub/crlf | sha256sum)\" = "
 	       "\"$(sha256sum < some/sub/crlf)\"");
 	const char *star[] = { "sub/*" };
 	assert_int_equal(history_export(h, &c, star, 1, glob, NULL, &e), 0);
@@ -508,7 +545,8 @@ static void export_writes_what_the_commit_has(void **state)
 	const char *nothing[] = { "absent" };
 	assert_int_equal(history_export(h, &c, nothing, 1, none, NULL, &e), -ENOENT);
 	assert_contains(e.text, "absent");
-	script("test ! -e none; git -C tree status --porcelain > status-after; test -z \"$(grep -v 'elsewhere\\|sub/module' status-after)\"");
+	script("test ! -e none; git -C tree status --porcelain > status-after; test -z \"$(grep -v "
+	       "'elsewhere\\|sub/module' status-after)\"");
 	free(all);
 	free(some);
 	free(glob);
@@ -544,8 +582,11 @@ static void tree_keys_follow_the_paths(void **state)
 		struct history_commit a = resolved(h, rows[i].a), b = resolved(h, rows[i].b);
 		char ka[HASH_HEX], kb[HASH_HEX];
 		size_t present;
-		assert_int_equal(history_tree_key(h, &a, rows[i].paths, rows[i].n_paths, ka, &present, &e), 0);
-		assert_int_equal(history_tree_key(h, &b, rows[i].paths, rows[i].n_paths, kb, NULL, &e), 0);
+		assert_int_equal(
+			history_tree_key(h, &a, rows[i].paths, rows[i].n_paths, ka, &present, &e),
+			0);
+		assert_int_equal(
+			history_tree_key(h, &b, rows[i].paths, rows[i].n_paths, kb, NULL, &e), 0);
 		if (!strcmp(ka, kb) != rows[i].equal || present != rows[i].present)
 			fail_msg("line %d: present %zu", rows[i].line, present);
 		history_commit_release(&a);
@@ -557,8 +598,10 @@ static void tree_keys_follow_the_paths(void **state)
 static void a_difference_has_its_hunks(void **state)
 {
 	(void)state;
-	script("git init -q -b main diff; cd diff; mkdir s; seq 1 60 > s/a.c; echo old > s/gone; seq 100 140 > s/name; printf '\\0\\1' > s/bin; echo o > out; "
-	       "git add .; git commit -qm one; sed -i -e '3s/.*/three/' -e '50,51d' s/a.c; rm s/gone; git mv s/name s/renamed; printf '\\0\\2' > s/bin; "
+	script("git init -q -b main diff; cd diff; mkdir s; seq 1 60 > s/a.c; echo old > s/gone; "
+	       "seq 100 140 > s/name; printf '\\0\\1' > s/bin; echo o > out; "
+	       "git add .; git commit -qm one; sed -i -e '3s/.*/three/' -e '50,51d' s/a.c; rm "
+	       "s/gone; git mv s/name s/renamed; printf '\\0\\2' > s/bin; "
 	       "echo o2 > out; printf 'no newline' > s/new; git add -A; git commit -qm two");
 	struct history *h = opened("diff");
 	struct history_commit c = resolved(h, "HEAD"), root = resolved(h, "HEAD~1");
@@ -576,16 +619,22 @@ static void a_difference_has_its_hunks(void **state)
 		bool binary;
 		size_t hunks;
 	} rows[] = {
-		{ __LINE__, "s/a.c", "s/a.c", 'M', false, 2 },	  { __LINE__, "s/bin", "s/bin", 'M', true, 0 },
-		{ __LINE__, "s/gone", NULL, 'D', false, 1 },	  { __LINE__, NULL, "s/new", 'A', false, 1 },
+		{ __LINE__, "s/a.c", "s/a.c", 'M', false, 2 },
+		{ __LINE__, "s/bin", "s/bin", 'M', true, 0 },
+		{ __LINE__, "s/gone", NULL, 'D', false, 1 },
+		{ __LINE__, NULL, "s/new", 'A', false, 1 },
 		{ __LINE__, "s/name", "s/renamed", 'R', false, 0 },
 	};
 	for (size_t i = 0; i < d.n_files; i++) {
 		struct diff_file *f = &d.files[i];
-		const char *want_old = rows[i].old_path ? rows[i].old_path : "-", *want_new = rows[i].new_path ? rows[i].new_path : "-";
-		if (strcmp(f->old_path ? f->old_path : "-", want_old) || strcmp(f->new_path ? f->new_path : "-", want_new) ||
-		    f->status != rows[i].status || f->n_hunks != rows[i].hunks || f->binary != rows[i].binary)
-			fail_msg("line %d: %c %s %s %zu", rows[i].line, f->status, f->old_path ? f->old_path : "-", f->new_path ? f->new_path : "-",
+		const char *want_old = rows[i].old_path ? rows[i].old_path : "-",
+			   *want_new = rows[i].new_path ? rows[i].new_path : "-";
+		if (strcmp(f->old_path ? f->old_path : "-", want_old) ||
+		    strcmp(f->new_path ? f->new_path : "-", want_new) ||
+		    f->status != rows[i].status || f->n_hunks != rows[i].hunks ||
+		    f->binary != rows[i].binary)
+			fail_msg("line %d: %c %s %s %zu", rows[i].line, f->status,
+				 f->old_path ? f->old_path : "-", f->new_path ? f->new_path : "-",
 				 f->n_hunks);
 	}
 	struct diff_hunk *k = &d.files[0].hunks[0];

@@ -26,7 +26,9 @@ static bool has_lld;
 
 static int script(const char *text)
 {
-	char *line = x_printf("set -eu; unset MAKEFLAGS MFLAGS MAKELEVEL; cd '%s'; TOY='%s/test/toy'; %s", scratch, home, text);
+	char *line = x_printf(
+		"set -eu; unset MAKEFLAGS MFLAGS MAKELEVEL; cd '%s'; TOY='%s/test/toy'; %s",
+		scratch, home, text);
 	int rc = system(line);
 	free(line);
 	return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
@@ -44,17 +46,22 @@ static char *below(const char *name)
 	return x_printf("%s/%s", scratch, name);
 }
 
-/* A program of five objects with three functions each and one constructor each, which print their order. */
+/* A program of five objects with three functions each and one constructor each, which print their
+ * order. */
 static const char make_program[] =
 	"mkdir -p prog/share/hakperf/objects; cd prog/share/hakperf; for o in a b c d e; do "
-	"printf '#include <stdio.h>\\n#include <stdlib.h>\\nint %s_data = 1;\\n_Thread_local int %s_tls = 2;\\n"
+	"printf '#include <stdio.h>\\n#include <stdlib.h>\\nint %s_data = 1;\\n_Thread_local int "
+	"%s_tls = 2;\\n"
 	"__attribute__((noinline)) int %s_1(int x) { return x * 3 + %s_data; }\\n"
 	"__attribute__((noinline)) int %s_2(int x) { return %s_1(x) * 5 + %s_tls; }\\n"
-	"__attribute__((constructor)) static void start(void) { printf(\"%s%%d \", %s_2(7)); }\\n' $o $o $o $o $o $o $o $o $o > $o.c; "
+	"__attribute__((constructor)) static void start(void) { printf(\"%s%%d \", %s_2(7)); }\\n' "
+	"$o $o $o $o $o $o $o $o $o > $o.c; "
 	"gcc -O2 -g -gdwarf-4 -ffunction-sections -c $o.c -o objects/$o.o; done; "
 	"printf 'int main(void) { return 0; }\\n' > main.c; gcc -O2 -c main.c -o objects/main.o; "
-	"printf '%s\\n' gcc objects/main.o objects/a.o objects/b.o objects/c.o objects/d.o objects/e.o -o @OUT@ > link.cmd; "
-	"gcc objects/main.o objects/a.o objects/b.o objects/c.o objects/d.o objects/e.o -o ../../canonical";
+	"printf '%s\\n' gcc objects/main.o objects/a.o objects/b.o objects/c.o objects/d.o "
+	"objects/e.o -o @OUT@ > link.cmd; "
+	"gcc objects/main.o objects/a.o objects/b.o objects/c.o objects/d.o objects/e.o -o "
+	"../../canonical";
 
 static int set_up(void **state)
 {
@@ -69,9 +76,12 @@ static int set_up(void **state)
 		print_message("SKIP all links: %s\n", e.text);
 	lld_close(lld);
 	must(make_program);
-	must("mkdir src; cp \"$TOY/toy.c\" src; cp \"$TOY/toy.mk\" src/Makefile; cd src; touch comment.h; echo '#define COST 5' > cost.h; "
-	     "echo '#define TUNE 1' > tune.h; touch mode.h; make -s install PREFIX=\"$PWD/../toy\" CC=gcc; "
-	     "make -s install PREFIX=\"$PWD/../clang\" CC=clang; echo '#define TOY_HIDDEN' > mode.h; make -s install PREFIX=\"$PWD/../hidden\" CC=gcc");
+	must("mkdir src; cp \"$TOY/toy.c\" src; cp \"$TOY/toy.mk\" src/Makefile; cd src; touch "
+	     "comment.h; echo '#define COST 5' > cost.h; "
+	     "echo '#define TUNE 1' > tune.h; touch mode.h; make -s install PREFIX=\"$PWD/../toy\" "
+	     "CC=gcc; "
+	     "make -s install PREFIX=\"$PWD/../clang\" CC=clang; echo '#define TOY_HIDDEN' > "
+	     "mode.h; make -s install PREFIX=\"$PWD/../hidden\" CC=gcc");
 	return 0;
 }
 
@@ -174,7 +184,8 @@ static void code_and_data_move(void **state)
 	link_to(r, 11, "m1");
 	link_to(r, 12, "m2");
 	must("for k in '_[12]$' '_data$' '_tls$'; do "
-	     "nm -n m1 | grep \"$k\" | cut -d' ' -f3 > o1; nm -n m2 | grep \"$k\" | cut -d' ' -f3 > o2; test -s o1; ! cmp -s o1 o2; sort o1 > s1; sort o2 | cmp - s1; done");
+	     "nm -n m1 | grep \"$k\" | cut -d' ' -f3 > o1; nm -n m2 | grep \"$k\" | cut -d' ' -f3 "
+	     "> o2; test -s o1; ! cmp -s o1 o2; sort o1 > s1; sort o2 | cmp - s1; done");
 	relink_close(r);
 }
 
@@ -252,7 +263,8 @@ static void threads_may_share_a_handle(void **state)
 	relink_close(r);
 }
 
-/* The warm linker is an optimisation: when it dies, links go on. It is the only child of this test that is called so. */
+/* The warm linker is an optimisation: when it dies, links go on. It is the only child of this test
+ * that is called so. */
 static void a_dead_server_changes_nothing(void **state)
 {
 	(void)state;
@@ -261,8 +273,10 @@ static void a_dead_server_changes_nothing(void **state)
 	char a[HASH_HEX], b[HASH_HEX];
 	struct relink *r = opened("prog");
 	link_to(r, 5, "before");
-	char *kill_server = x_printf("for p in $(cat /proc/%d/task/*/children); do test \"$(cat /proc/$p/comm)\" = ld.lld && kill -9 $p && exit 0; done; exit 1",
-				     getpid());
+	char *kill_server =
+		x_printf("for p in $(cat /proc/%d/task/*/children); do test \"$(cat "
+			 "/proc/$p/comm)\" = ld.lld && kill -9 $p && exit 0; done; exit 1",
+			 getpid());
 	must(kill_server);
 	link_to(r, 5, "after");
 	link_to(r, 5, "after");
@@ -285,12 +299,21 @@ static void broken_commands_are_told(void **state)
 		const char *says;
 	} rows[] = {
 		{ __LINE__, "rm -f x/share/hakperf/link.cmd", -ENOENT, 0, "layout is fixed" },
-		{ __LINE__, "printf 'gcc\\nobjects/a.o\\n' > x/share/hakperf/link.cmd", -EINVAL, 0, "@OUT@" },
+		{ __LINE__, "printf 'gcc\\nobjects/a.o\\n' > x/share/hakperf/link.cmd", -EINVAL, 0,
+		  "@OUT@" },
 		{ __LINE__, ": > x/share/hakperf/link.cmd", -EINVAL, 0, "@OUT@" },
-		{ __LINE__, "printf 'no-such-compiler\\n-o\\n@OUT@\\n' > x/share/hakperf/link.cmd", -ENOENT, 0, "no-such-compiler" },
-		{ __LINE__, "printf 'true\\n-o\\n@OUT@\\n' > x/share/hakperf/link.cmd", -EINVAL, 0, "does not say how it links" },
-		{ __LINE__, "printf 'gcc\\n-shared\\nobjects/none.o\\n-o\\n@OUT@\\n' > x/share/hakperf/link.cmd", 0, -EBADMSG, "none.o" },
-		{ __LINE__, "printf 'ld.bfd\\n-shared\\nobjects/none.o\\n-o\\n@OUT@\\n' > x/share/hakperf/link.cmd", 0, -EBADMSG, "none.o" },
+		{ __LINE__, "printf 'no-such-compiler\\n-o\\n@OUT@\\n' > x/share/hakperf/link.cmd",
+		  -ENOENT, 0, "no-such-compiler" },
+		{ __LINE__, "printf 'true\\n-o\\n@OUT@\\n' > x/share/hakperf/link.cmd", -EINVAL, 0,
+		  "does not say how it links" },
+		{ __LINE__,
+		  "printf 'gcc\\n-shared\\nobjects/none.o\\n-o\\n@OUT@\\n' > "
+		  "x/share/hakperf/link.cmd",
+		  0, -EBADMSG, "none.o" },
+		{ __LINE__,
+		  "printf 'ld.bfd\\n-shared\\nobjects/none.o\\n-o\\n@OUT@\\n' > "
+		  "x/share/hakperf/link.cmd",
+		  0, -EBADMSG, "none.o" },
 	};
 	must("mkdir -p x/share/hakperf/objects");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -321,7 +344,9 @@ static void a_linker_command_relinks(void **state)
 	if (!has_lld)
 		skip();
 	must("mkdir -p raw/share/hakperf; cp -r toy/share/hakperf/objects raw/share/hakperf; "
-	     "printf '%s\\n' /usr/bin/ld.bfd -plugin /nowhere/plugin.so -plugin-opt=-fresolution=x -shared -z now -o @OUT@ \"-L$(dirname \"$(gcc -print-file-name=libc.so)\")\" objects/toy.o -lc > raw/share/hakperf/link.cmd");
+	     "printf '%s\\n' /usr/bin/ld.bfd -plugin /nowhere/plugin.so -plugin-opt=-fresolution=x "
+	     "-shared -z now -o @OUT@ \"-L$(dirname \"$(gcc -print-file-name=libc.so)\")\" "
+	     "objects/toy.o -lc > raw/share/hakperf/link.cmd");
 	struct relink *r = opened("raw");
 	link_to(r, 1, "raw.so");
 	must("nm -D raw.so | grep -q ' T malloc'");
@@ -331,9 +356,12 @@ static void a_linker_command_relinks(void **state)
 static void identity_is_what_is_loaded(void **state)
 {
 	(void)state;
-	must("cp prog/canonical i-copy; cp prog/canonical i-strip; strip --strip-debug i-strip; printf x >> i-copy; cp -r prog/share/hakperf id; cd id; "
-	     "gcc -Wl,--build-id=0xabcdef0123456789 $(ls objects/*.o | sort -u | grep -v main) objects/main.o -o ../i-order; "
-	     "gcc objects/main.o objects/a.o objects/b.o objects/c.o objects/d.o objects/e.o -Wl,--build-id=0x0123456789012345678901234567890123456789 -o ../i-id");
+	must("cp prog/canonical i-copy; cp prog/canonical i-strip; strip --strip-debug i-strip; "
+	     "printf x >> i-copy; cp -r prog/share/hakperf id; cd id; "
+	     "gcc -Wl,--build-id=0xabcdef0123456789 $(ls objects/*.o | sort -u | grep -v main) "
+	     "objects/main.o -o ../i-order; "
+	     "gcc objects/main.o objects/a.o objects/b.o objects/c.o objects/d.o objects/e.o "
+	     "-Wl,--build-id=0x0123456789012345678901234567890123456789 -o ../i-id");
 	static const struct {
 		int line;
 		const char *name;
@@ -355,7 +383,8 @@ static void identity_is_what_is_loaded(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		path = below(rows[i].name);
 		assert_int_equal(artifact_read(path, &got, &e), 0);
-		if (!strcmp(want.loaded, got.loaded) != rows[i].same_loaded || !strcmp(want.file, got.file))
+		if (!strcmp(want.loaded, got.loaded) != rows[i].same_loaded ||
+		    !strcmp(want.file, got.file))
 			fail_msg("line %d", rows[i].line);
 		if (strcmp(got.build_id, rows[i].build_id ? rows[i].build_id : want.build_id))
 			fail_msg("line %d: build-id %s", rows[i].line, got.build_id);
@@ -395,11 +424,15 @@ static void the_probe_tells_what_interposes(void **state)
 {
 	(void)state;
 	must("mkdir -p so; cd so; printf 'int x;\\n' > n.c; gcc -shared -fPIC n.c -o nothing.so; "
-	     "printf '#include <stddef.h>\\nvoid *malloc(size_t n) { (void)n; return 0; }\\n' > m.c; gcc -shared -fPIC -fno-builtin m.c -o only-malloc.so; "
-	     "printf '__attribute__((constructor)) static void f(void) { __builtin_trap(); }\\n' > t.c; gcc -shared -fPIC t.c -o trap.so; "
+	     "printf '#include <stddef.h>\\nvoid *malloc(size_t n) { (void)n; return 0; }\\n' > "
+	     "m.c; gcc -shared -fPIC -fno-builtin m.c -o only-malloc.so; "
+	     "printf '__attribute__((constructor)) static void f(void) { __builtin_trap(); }\\n' > "
+	     "t.c; gcc -shared -fPIC t.c -o trap.so; "
 	     "echo garbage > garbage.so; "
-	     "cp -r ../src ../crash; cd ../crash; echo '#define TOY_CRASH' > mode.h; make -s install PREFIX=\"$PWD/../crash-p\" CC=gcc; "
-	     "cd ../crash; sed -i 's/^\\tif (!p)$/\\t__builtin_trap(); if (!p)/' toy.c; echo > mode.h; make -s install PREFIX=\"$PWD/../trap-p\" CC=gcc");
+	     "cp -r ../src ../crash; cd ../crash; echo '#define TOY_CRASH' > mode.h; make -s "
+	     "install PREFIX=\"$PWD/../crash-p\" CC=gcc; "
+	     "cd ../crash; sed -i 's/^\\tif (!p)$/\\t__builtin_trap(); if (!p)/' toy.c; echo > "
+	     "mode.h; make -s install PREFIX=\"$PWD/../trap-p\" CC=gcc");
 	static const struct {
 		int line;
 		const char *name;
@@ -407,7 +440,8 @@ static void the_probe_tells_what_interposes(void **state)
 		const char *why;
 	} rows[] = {
 		{ __LINE__, "toy/lib/libtoy.so", PROBE_OK, "" },
-		{ __LINE__, "crash-p/lib/libtoy.so", PROBE_OK, "" }, /* dies after a hundred calls: a matter of runs */
+		{ __LINE__, "crash-p/lib/libtoy.so", PROBE_OK,
+		  "" }, /* dies after a hundred calls: a matter of runs */
 		{ __LINE__, "hidden/lib/libtoy.so", PROBE_NOT_INTERPOSING, "malloc resolves into" },
 		{ __LINE__, "so/nothing.so", PROBE_NOT_INTERPOSING, "malloc resolves into" },
 		{ __LINE__, "so/only-malloc.so", PROBE_NOT_INTERPOSING, "free resolves into" },
@@ -422,7 +456,8 @@ static void the_probe_tells_what_interposes(void **state)
 		struct error e = { 0 };
 		if (probe_preload(path, &outcome, &why, &e))
 			fail_msg("line %d: %s", rows[i].line, e.text);
-		if (outcome != rows[i].outcome || !strstr(buf_str(&why), rows[i].why) || !*rows[i].why != !why.len)
+		if (outcome != rows[i].outcome || !strstr(buf_str(&why), rows[i].why) ||
+		    !*rows[i].why != !why.len)
 			fail_msg("line %d: outcome %d, %s", rows[i].line, outcome, buf_str(&why));
 		buf_release(&why);
 		free(path);
