@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define DEFAULT_TIME_S 300
+#define ENDS_SHARE 0.4 /* of the time, until the ends are told apart */
 #define EXACT_DELTA 0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
 
 void bisect_say(struct bisect *b, double share, const char *fmt, ...)
@@ -263,7 +264,8 @@ static int search_on(struct bisect *b, struct error *e)
 		struct search_action a = search_next(b->search);
 		if (a.kind == SEARCH_DONE)
 			return 0;
-		if (bisect_out_of_time(b))
+		/* A count is one short run a commit and always finished; the limit is for rounds, which could go on for ever. */
+		if (!b->exact && bisect_out_of_time(b))
 			return 0;
 		int rc = b->exact ? measure_exact(b, a.commit, e) : measure_timed(b, a.commit, e);
 		if (rc)
@@ -394,7 +396,7 @@ static int exact_ends(struct bisect *b, bool *differ, struct error *e)
 
 static int timed_ends(struct bisect *b, bool *differ, struct error *e)
 {
-	int rc = bisect_side_by_side(b, 0, b->range.n - 1, 0.3, &b->ends, e);
+	int rc = bisect_side_by_side(b, 0, b->range.n - 1, ENDS_SHARE, &b->ends, e);
 	if (rc)
 		return rc;
 	b->ends_timed = true;

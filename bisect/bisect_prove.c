@@ -135,7 +135,7 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 			confirmed |= yes;
 			contradicted |= no;
 		}
-		if (!rc && !confirmed && contradicted && !bisect_out_of_time(b)) {
+		if (!rc && !confirmed && contradicted && (b->exact || !bisect_out_of_time(b))) {
 			bisect_say(b, -1, "%s is no different from its parent: searching on", b->range.commits[c].info.short_id);
 			search_verdict(b->search, (uint32_t)c, false, PROOF_ERROR);
 			*again = true;

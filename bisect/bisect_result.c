@@ -180,8 +180,9 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	if (b->search)
 		search_get_result(b->search, &r);
 	if (!outcome) {
-		outcome = outcome_of(&r, bisect_out_of_time(b));
-		why = r.why[0] ? r.why : bisect_out_of_time(b) ? "the time was up: --max-time gives it more" : "";
+		bool late = !b->exact && bisect_out_of_time(b);
+		outcome = outcome_of(&r, late);
+		why = late ? "the time was up: --max-time gives it more" : r.why;
 	}
 	size_t changing = 0, last = b->range.n - 1;
 	for (size_t i = 1; i < b->range.n; i++)

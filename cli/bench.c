@@ -22,7 +22,7 @@ const char help_bench[] =
 	"\n"
 	"  --workload W   workload of hakperf.ini, may be given again; default: those of [main]\n"
 	"  --class C      its size class; default: [main]'s, or all of the workload's\n"
-	"  --rounds N     rounds a case (default 14: the first number that can give a verdict)\n"
+	"  --rounds N     rounds a case (default 16: a verdict takes 13 that agree)\n"
 	"  --max-time T   stop after this long though rounds are missing\n"
 	"  --exact        count instructions exactly too (callgrind), where the workload allows\n"
 	"  --no-time      only count\n"
@@ -131,7 +131,7 @@ static json_t *case_json(struct measure *m, size_t k, struct error *e)
 
 int cmd_bench(int argc, char **argv)
 {
-	struct asked a = { .rounds = 14, .delta = -1 };
+	struct asked a = { .rounds = 16, .delta = -1 };
 	int rc = parse(argc, argv, &a);
 	if (rc)
 		return rc;

@@ -50,6 +50,35 @@ static int encode(const char *const *names, struct counter_event *out, size_t *n
 	return 0;
 }
 
+/* Lines "event: why": events with the same reason share a line. */
+static void group_advice(const struct buf *lines, struct buf *out)
+{
+	char *text = x_strdup(buf_str(lines)), *reason[SESSION_EVENTS_MAX], *names[SESSION_EVENTS_MAX];
+	size_t n = 0;
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		char *colon = strstr(line, ": ");
+		if (!colon)
+			continue;
+		*colon = '\0';
+		size_t i = 0;
+		while (i < n && strcmp(reason[i], colon + 2))
+			i++;
+		if (i < n) {
+			char *both = x_printf("%s, %s", names[i], line);
+			free(names[i]);
+			names[i] = both;
+		} else if (n < SESSION_EVENTS_MAX) {
+			reason[n] = colon + 2;
+			names[n++] = x_strdup(line);
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(out, "%s: %s\n", names[i], reason[i]);
+		free(names[i]);
+	}
+	free(text);
+}
+
 int session_events_choose(const char *const *names, struct session_events *ev, struct error *e)
 {
 	struct counter_event list[SESSION_EVENTS_MAX];
@@ -63,7 +92,10 @@ int session_events_choose(const char *const *names, struct session_events *ev, s
 		(void)encode(hardware_events, list, &n, SESSION_EVENTS_MAX, NULL);
 	if (rc)
 		return rc;
-	size_t n_passes = counter_passes(&counter_linux, list, n, passes, &ev->advice);
+	struct buf advice = { 0 };
+	size_t n_passes = counter_passes(&counter_linux, list, n, passes, &advice);
+	group_advice(&advice, &ev->advice);
+	buf_release(&advice);
 	size_t in_passes = 0;
 	for (size_t p = 0; p < n_passes; p++)
 		for (size_t i = 0; i < passes[p].n; i++)

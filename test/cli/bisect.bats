@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+# Bisects on throw-away histories whose culprit is known.
+bats_require_minimum_version 1.5.0
+load helper
+
+id() { git rev-parse "$1"; }
+
+@test "exact: one step is named, proved, and the ends are not built twice" {
+	toy "$BATS_TEST_TMPDIR/one" --commits 12 --step 7=30
+	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
+	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = culprit ]
+	[ "$(field result.culprits.0.commit)" = "$(id c7)" ]
+	[ "$(field result.culprits.0.direction)" = regression ]
+	[ "$(field result.culprits.0.proved)" = True ]
+	[ "$(field result.builds)" -le 6 ]
+	# A free costs 30 instructions more, and every second operation is one.
+	python3 -c "assert 14 < $(field result.culprits.0.after) - $(field result.culprits.0.before) < 16"
+	before=$(field result.builds)
+	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.builds)" = 0 ]
+	[ "$before" != 0 ]
+}
+
+@test "exact: every step of a staircase, the largest first, improvements among them" {
+	toy "$BATS_TEST_TMPDIR/stairs" --commits 16 --step 3=40 --step 8=-20 --step 13=90
+	run --separate-stderr "$hakperf" bisect c0 c15 --metric instructions_exact --max-time 1s --json
+	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = culprits ]
+	[ "$(field result.culprits.0.commit)" = "$(id c13)" ]
+	[ "$(field result.culprits.1.commit)" = "$(id c3)" ]
+	[ "$(field result.culprits.2.commit)" = "$(id c8)" ]
+	[ "$(field result.culprits.2.direction)" = improvement ]
+}
+
+@test "exact: broken commits widen the answer, they do not mislead it" {
+	toy "$BATS_TEST_TMPDIR/broken" --commits 12 --step 6=30 --fail 5,6 --hidden 8 --crash 3
+	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
+	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = set ]
+	set=$(field result.culprits.0.set)
+	[[ $set == *$(id c6)* && $set == *$(id c7)* ]]
+	[[ $set != *$(id c4)\"* && $set != *$(id c9)* ]]
+	[[ $(field result.broken) == *"failed"* ]]
+}
+
+@test "exact: commits that leave the subject alone are never built nor named" {
+	toy "$BATS_TEST_TMPDIR/unrelated" --commits 14 --step 9=30 --unrelated 2,3,4,5,6,7,8,10,11,12
+	run --separate-stderr "$hakperf" bisect c0 c13 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.culprits.0.commit)" = "$(id c9)" ]
+	[ "$(field result.commits_changing_subject)" = 3 ]
+	[ "$(field result.builds)" -le 4 ]
+}
+
+@test "exact: merges" {
+	toy "$BATS_TEST_TMPDIR/merges" --commits 20 --merges --step 8=30
+	run --separate-stderr "$hakperf" bisect c0 c19 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.culprits.0.commit)" = "$(id c8)" ]
+}
+
+@test "ends that do not differ stop the bisect before it names anybody" {
+	toy "$BATS_TEST_TMPDIR/same" --commits 8 --step 3=30 --revert 6=2
+	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --json
+	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = "no difference" ]
+	[ "$(field result.culprits)" = "[]" ]
+	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --all --max-time 1s --json
+	[ "$(field result.culprits.0.commit)" = "$(id c3)" ] || [ "$(field result.culprits.1.commit)" = "$(id c3)" ]
+}
+
+@test "throughput: a step far above the noise is named and proved in time" {
+	toy "$BATS_TEST_TMPDIR/timed" --commits 10 --step 6=400
+	run --separate-stderr "$hakperf" bisect c0 c9 --metric ops_per_cpu_s --max-time 60s --json
+	[ "$status" = 0 ]
+	[ "$(field result.culprits.0.commit)" = "$(id c6)" ]
+	[ "$(field result.culprits.0.proved)" = True ]
+	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
+	[ "$(field result.ends.time.verdict)" = regression ]
+}
+
+@test "a killed bisect goes on where it was, to the same answer" {
+	toy "$BATS_TEST_TMPDIR/killed" --commits 24 --step 17=400
+	timeout -s KILL 4 "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 60s || true
+	first=$(sqlite3 results.db 'SELECT count(*) FROM bisect_step')
+	rounds=$(sqlite3 results.db 'SELECT count(*) FROM round')
+	[ "$first" -gt 0 ]
+	run --separate-stderr "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 60s --json
+	[ "$status" = 0 ]
+	[ "$(field result.culprits.0.commit)" = "$(id c17)" ]
+	[ "$(sqlite3 results.db 'SELECT count(*) FROM session')" = 1 ]
+	[ "$(sqlite3 results.db 'SELECT count(*) FROM sitting')" = 2 ]
+	[ "$(sqlite3 results.db 'SELECT count(*) FROM round')" -gt "$rounds" ]
+}
+
+@test "auto searches by the exact count where time agrees" {
+	toy "$BATS_TEST_TMPDIR/auto" --commits 8 --step 4=400
+	run --separate-stderr "$hakperf" bisect c0 c7 --max-time 60s --json
+	[ "$status" = 0 ]
+	[ "$(field result.metric)" = instructions_exact ]
+	[ "$(field result.culprits.0.commit)" = "$(id c4)" ]
+	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
+}
+
+@test "--fail-on regression is exit 1, an improvement is not" {
+	toy "$BATS_TEST_TMPDIR/failon" --commits 4 --step 2=30
+	run "$hakperf" bisect c0 c3 --metric instructions_exact --max-time 1s --fail-on regression
+	[ "$status" = 1 ]
+	toy "$BATS_TEST_TMPDIR/failon2" --commits 4 --step 2=-15
+	run "$hakperf" bisect c0 c3 --metric instructions_exact --max-time 1s --fail-on regression
+	[ "$status" = 0 ]
+}
+
+@test "odd subjects stay valid JSON and harmless on a terminal" {
+	toy "$BATS_TEST_TMPDIR/odd" --commits 8 --step 6=30 --odd
+	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.culprits.0.commit)" = "$(id c6)" ]
+	run "$hakperf" bisect c0 c7 --metric instructions_exact --max-time 1s
+	[[ $output != *$'\033'* ]]
+	[[ $output == *'\xe9'* ]]
+}
+
+@test "one clear line for what cannot be asked" {
+	toy "$BATS_TEST_TMPDIR/wrong" --commits 5 --fail 4
+	run "$hakperf" bisect c0
+	[ "$status" = 2 ]
+	run "$hakperf" bisect c0 nowhere
+	[ "$status" = 3 ] && [[ $output == *nowhere* ]]
+	run "$hakperf" bisect c3 c0
+	[ "$status" = 3 ] && [[ $output == *ancestor* ]]
+	run "$hakperf" bisect c2 c2
+	[ "$status" = 3 ] && [[ $output == *"one commit"* ]]
+	run "$hakperf" bisect c0 c4
+	[ "$status" = 3 ] && [[ $output == *"cannot be measured"* ]]
+	run "$hakperf" bisect c0 c3 --workload none
+	[ "$status" = 3 ] && [[ $output == *"[workload none]"* ]]
+	run "$hakperf" bisect c0 c3 --delta lots
+	[ "$status" = 2 ]
+	[ "${#lines[@]}" = 1 ]
+}
