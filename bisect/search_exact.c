@@ -66,26 +66,47 @@ static void residuals(struct exact *x)
 			x->clear[x->steps[j].set[k] >> 6] |= (uint64_t)1 << (x->steps[j].set[k] & 63);
 }
 
+/*
+ * Who may have made commit i's residual, into row. Where steps cancel, a later commit without a residual clears them all,
+ * though i stands accused: then only what i's own ancestors clear counts.
+ */
+static size_t suspects_of(const struct exact *x, uint32_t i, uint64_t *row)
+{
+	const struct search *s = x->s;
+	for (size_t w = 0; w < s->words; w++)
+		row[w] = search_has(s, i)[w] & ~x->clear[w];
+	size_t n = count(row, s->words);
+	if (n)
+		return n;
+	memcpy(row, search_has(s, i), s->words * sizeof(*row));
+	for (uint32_t j = 0; j < i; j++)
+		if (search_bit(search_has(s, i), j) && fabs(x->residual[j]) <= s->o.delta)
+			for (size_t w = 0; w < s->words; w++)
+				row[w] &= ~search_has(s, j)[w];
+	for (size_t j = 0; j < x->n_steps; j++)
+		for (size_t k = 0; k < x->steps[j].n_set; k++)
+			row[x->steps[j].set[k] >> 6] &= ~((uint64_t)1 << (x->steps[j].set[k] & 63));
+	return count(row, s->words);
+}
+
 /* The accused commit with the fewest suspects, which it leaves in x->suspects. */
 static uint32_t accused(struct exact *x)
 {
 	const struct search *s = x->s;
 	uint32_t best = SEARCH_NONE;
 	size_t fewest = SIZE_MAX;
+	uint64_t *row = x_calloc(s->words, sizeof(*row));
 	for (uint32_t i = 0; i < s->n; i++) {
 		if (!(fabs(x->residual[i]) > s->o.delta) || !s->in_range[i])
 			continue;
-		const uint64_t *row = search_has(s, i);
-		size_t n = 0;
-		for (size_t w = 0; w < s->words; w++)
-			n += (size_t)__builtin_popcountll(row[w] & ~x->clear[w]);
+		size_t n = suspects_of(x, i, row);
 		if (n && n < fewest) {
 			fewest = n;
 			best = i;
-			for (size_t w = 0; w < s->words; w++)
-				x->suspects[w] = row[w] & ~x->clear[w];
+			memcpy(x->suspects, row, s->words * sizeof(*row));
 		}
 	}
+	free(row);
 	return best;
 }
 

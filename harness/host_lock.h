@@ -16,7 +16,7 @@ struct host_lock {
 
 /*
  * Take the lock, waiting up to wait_ns (0: not at all). path: NULL for the machine's own, /run/lock/hakperf.lock or, where
- * there is no /run/lock for everyone, /tmp/hakperf.lock. what: told to others ("compare, 60 s").
+ * there is no /run/lock for everyone, /tmp/hakperf.lock ($HAKPERF_LOCK names another, for tests of hakperf itself). what: told to others ("compare, 60 s").
  * -EBUSY: *e says who holds it, since when and for what. -EINTR: child_interrupted() while waiting.
  */
 int host_lock_take(struct host_lock *l, const char *path, const char *what, uint64_t wait_ns, struct error *e);

@@ -74,13 +74,13 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static double per_call(const struct cgsum *sum, const char *object, const char *function)
+static double per_call(const struct callgrind_result *r, const char *function)
 {
-	struct cgsum_entry entry = cgsum_entry(sum, object, function);
+	struct cgsum_entry entry = callgrind_entry(r, function);
 	return entry.outer_calls ? (double)entry.outer_inclusive_ir / (double)entry.outer_calls : NAN;
 }
 
-static void answer_of(const struct callgrind_result *r, const char *artifact, struct exact_answer *a)
+static void answer_of(const struct callgrind_result *r, struct exact_answer *a)
 {
 	a->outcome = r->outcome;
 	snprintf(a->why, sizeof(a->why), "%s", r->why);
@@ -92,10 +92,8 @@ static void answer_of(const struct callgrind_result *r, const char *artifact, st
 		return;
 	a->instructions = r->ir[0], a->least = r->ir_min, a->most = r->ir_max, a->operations = r->operations;
 	a->per_op = (double)a->instructions / (double)a->operations;
-	if (artifact) {
-		a->per_malloc = per_call(&r->sum, artifact, "malloc");
-		a->per_free = per_call(&r->sum, artifact, "free");
-	}
+	a->per_malloc = per_call(r, "malloc");
+	a->per_free = per_call(r, "free");
 }
 
 static const char *base_name(const char *path)
@@ -223,7 +221,7 @@ static int run_pool(struct pool *p, unsigned jobs, exact_progress *progress, voi
 		if (j->rc) {
 			rc = rc ? rc : error_set(e, j->rc, "%s", j->error.text);
 		} else {
-			answer_of(&j->result, p->s->arms[j->request->arm].artifact, j->answer);
+			answer_of(&j->result, j->answer);
 			int kept = keep(p->s, j, e);
 			rc = rc ? rc : kept;
 			callgrind_release(&j->result);

@@ -2,6 +2,8 @@
 root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 build=${BUILD:-$root/build}
 hakperf=$build/bin/hakperf
+# Tests of commands do not wait for a measuring session of the machine: their figures are not believed anyway.
+export HAKPERF_LOCK=$BATS_RUN_TMPDIR/lock
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null NO_COLOR=1
 
 # toy DIR [option …]: a history of test/toy and a configuration for it; the builds of a file's tests share one cache.
