@@ -12,6 +12,7 @@
 #include "harness/metric.h"
 #include "harness/plan.h"
 #include "harness/relink.h"
+#include "harness/session_record.h"
 #include "harness/session_samples.h"
 #include "harness/stats.h"
 #include "harness/store_read.h"
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,12 +33,27 @@ static void facts_of(const struct host_facts *f, struct store_fact *out)
 		out[i] = (struct store_fact){ f->item[i].key, strcmp(f->item[i].value, "unknown") ? f->item[i].value : NULL };
 }
 
-static uint64_t seed_of(const char *text)
+/* Every session draws orders and links of its own, or asking twice would be answered twice by the same draws. */
+static int draw_seed(uint64_t *seed, struct error *e)
 {
-	char hex[HASH_HEX];
-	hash_bytes(text, strlen(text), hex);
-	hex[15] = '\0';
-	return strtoull(hex, NULL, 16) & INT64_MAX;
+	*seed = 0;
+	while (!*seed) {
+		if (getrandom(seed, sizeof(*seed), 0) != sizeof(*seed))
+			return error_errno(e, errno, "cannot draw a seed");
+		*seed &= INT64_MAX;
+	}
+	return 0;
+}
+
+static int recorded_seed(struct session *s, struct error *e)
+{
+	struct store_rows *r = rows_open(s->store, "SELECT plan_seed FROM session WHERE id = :id");
+	rows_bind_int(r, ":id", s->id);
+	int rc = rows_next(r, e);
+	if (rc > 0)
+		s->seed = (uint64_t)rows_int(r, 0);
+	rows_close(r);
+	return rc < 0 ? rc : 0;
 }
 
 static int begin_record(struct session *s, struct error *e)
@@ -51,6 +68,10 @@ static int begin_record(struct session *s, struct error *e)
 	if (rc)
 		return rc;
 	s->resumed = s->id != 0;
+	s->seed = s->o.seed & INT64_MAX;
+	rc = s->resumed ? recorded_seed(s, e) : s->seed ? 0 : draw_seed(&s->seed, e);
+	if (rc)
+		return rc;
 	if (!s->resumed) {
 		struct store_session row = {
 			.verb = s->o.verb, .request_json = s->o.request_json, .machine_id = s->machine, .plan_seed = (int64_t)s->seed,
@@ -83,14 +104,21 @@ static int make_scratch(struct session *s, struct error *e)
 	return error_set(e, -EACCES, "no folder to write fresh links into: /dev/shm and /tmp are not writable; set TMPDIR");
 }
 
+static char *copy(const char *s)
+{
+	return s ? x_strdup(s) : NULL;
+}
+
 int session_open(const struct session_options *o, struct session **out, struct error *e)
 {
 	struct session *s = x_calloc(1, sizeof(*s));
 	*out = NULL;
 	s->o = *o;
+	s->o.metric = s->metric = copy(o->metric);
+	s->o.workloads = s->workloads = copy(o->workloads);
+	s->o.control = s->control_folder = copy(o->control);
 	s->store = o->store;
 	s->lock = HOST_LOCK_NONE;
-	s->seed = o->seed ? o->seed & INT64_MAX : seed_of(o->request_json);
 	int rc = host_lock_take(&s->lock, o->lock_path, o->verb, (uint64_t)(o->lock_wait_s * 1e9), e);
 	if (!rc) {
 		s->n_cpus = host_pick_cpus(CPUS_MAX, s->cpus);
@@ -130,10 +158,10 @@ int session_close(struct session *s, const char *state, const char *detail, stru
 		arm_release(&s->arms[i]);
 	arm_release(&s->control[0]), arm_release(&s->control[1]);
 	for (size_t i = 0; i < s->n_cases; i++)
-		free(s->cases[i].program), free(s->cases[i].metric), free(s->cases[i].history);
+		free(s->cases[i].program), free(s->cases[i].metric), free(s->cases[i].history), free(s->cases[i].cells);
 	if (s->scratch)
 		fs_remove(s->scratch, NULL);
-	free(s->arms), free(s->cases), free(s->scratch);
+	free(s->arms), free(s->cases), free(s->scratch), free(s->metric), free(s->workloads), free(s->control_folder);
 	session_events_release(&s->events);
 	host_lock_drop(&s->lock);
 	free(s);
@@ -293,21 +321,6 @@ static int need_control(struct session *s, struct error *e)
 	return 0;
 }
 
-static int count_rounds(struct session *s, struct case_state *k, struct error *e)
-{
-	struct store_rows *r = rows_open(s->store, "SELECT ifnull (max (number) + 1, 0), count (*) FROM round"
-						   " WHERE session_id = :session AND case_id = :case AND kind = 'timed'");
-	rows_bind_int(r, ":session", s->id);
-	rows_bind_int(r, ":case", k->id);
-	int rc = rows_next(r, e);
-	if (rc > 0) {
-		k->next_round = (uint64_t)rows_int(r, 0);
-		k->rounds_done = (size_t)rows_int(r, 1);
-	}
-	rows_close(r);
-	return rc < 0 ? rc : 0;
-}
-
 int session_add_case(struct session *s, const struct bench_case *c, size_t *index, struct error *e)
 {
 	x_grow(s->cases, s->n_cases, s->cap_cases);
@@ -331,7 +344,7 @@ int session_add_case(struct session *s, const struct bench_case *c, size_t *inde
 	if (!rc)
 		rc = bench_case_store(s->store, c, found, ours ? hash : NULL, &k->id, e);
 	if (!rc)
-		rc = count_rounds(s, k, e);
+		rc = session_record_load(s, k, e);
 	bench_case_argv_release(argv);
 	k->program = found;
 	if (rc) {
@@ -340,6 +353,11 @@ int session_add_case(struct session *s, const struct bench_case *c, size_t *inde
 	}
 	*index = s->n_cases++;
 	return 0;
+}
+
+int session_plan(struct session *s, size_t index, const size_t *arms, size_t n_arms, size_t rounds, struct error *e)
+{
+	return session_record_plan(s, &s->cases[index], arms, n_arms, rounds, e);
 }
 
 struct made {
@@ -437,27 +455,11 @@ static void check_work(struct made *list, size_t n)
 				list[i].wrong = true;
 }
 
-static unsigned disturbance(struct case_state *k, const struct made *list, size_t n, const struct host_change *change, struct buf *why)
-{
-	struct stats_disturbance now = { .steal_ratio = change->steal_share, .migrations = NAN, .preemptions = 0 };
-	for (size_t i = 0; i < n; i++)
-		if (!list[i].result.whole_process)
-			now.preemptions += (double)list[i].result.involuntary_switches;
-	unsigned flags = stats_disturbed(k->history, k->n_history, &now);
-	x_grow(k->history, k->n_history, k->cap_history);
-	k->history[k->n_history++] = now;
-	if (flags & STATS_BY_STEAL)
-		buf_printf(why, "steal %.1f %%; ", 100 * now.steal_ratio);
-	if (flags & STATS_BY_PREEMPTION)
-		buf_printf(why, "%.0f preemptions; ", now.preemptions);
-	return flags;
-}
-
 static int store_made(struct session *s, struct case_state *k, const struct made *list, size_t n, const struct host_change *change,
 		      uint64_t began_unix_ns, struct error *e)
 {
 	struct buf why = { 0 };
-	unsigned flags = disturbance(k, list, n, change, &why);
+	struct session_disturbance disturbance = session_round_quiet;
 	struct store_run *runs = x_calloc(n, sizeof(*runs));
 	for (size_t i = 0; i < n; i++) {
 		const struct made *m = &list[i];
@@ -480,16 +482,19 @@ static int store_made(struct session *s, struct case_state *k, const struct made
 			.whole_process = r->whole_process,
 			.samples = m->samples.items, .n_samples = m->samples.n,
 		};
+		session_round_add(&disturbance, &m->samples);
 	}
+	struct store_opt steal_ns = { 0 };
+	if (isfinite(change->steal_share))
+		steal_ns = STORE_INT(change->steal_share * change->seconds * 1e9);
+	unsigned flags = session_round_judge(k, &disturbance, steal_ns, &why);
 	struct store_round row = {
 		.session_id = s->id, .case_id = k->id, .number = (int64_t)k->next_round, .sitting = s->sitting, .kind = STORE_TIMED,
-		.started_unix_ns = STORE_INT(began_unix_ns), .disturbed = flags != 0, .disturbed_why = flags ? buf_str(&why) : NULL,
+		.started_unix_ns = STORE_INT(began_unix_ns), .disturbed = flags != 0, .disturbed_why = flags ? buf_str(&why) : NULL, .steal_ns = steal_ns,
 		.runs = runs, .n_runs = n,
 	};
 	if (isfinite(change->load1))
 		row.load_1min = STORE_REAL(change->load1);
-	if (isfinite(change->steal_share))
-		row.steal_ns = STORE_INT(change->steal_share * change->seconds * 1e9);
 	int rc = store_round(s->store, &row, NULL, NULL, e);
 	buf_release(&why);
 	free(runs);
@@ -520,6 +525,8 @@ static void report_figures(const struct case_state *k, const struct made *list, 
 			continue;
 		struct session_figure *f = &figures[m->plan.arm];
 		/* The first run that went wrong tells, else the run of N operations. */
+		if (f->why[0])
+			continue;
 		if (m->wrong)
 			f->outcome = RUN_GARBAGE;
 		else if (m->plan.multiplier == 1 || m->result.outcome != RUN_OK)
@@ -536,7 +543,9 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 {
 	struct case_state *k = &s->cases[index];
 	bool controls = flags & SESSION_CONTROLS, doubling = k->c->scale && flags & (SESSION_DOUBLE | SESSION_DOUBLE_ALL);
-	int rc = controls && s->o.control ? need_control(s, e) : 0;
+	int rc = session_record_plan(s, k, arms, n_arms, 0, e);
+	if (!rc && controls && s->o.control)
+		rc = need_control(s, e);
 	if (rc)
 		return rc;
 	bool *fixed = x_calloc(n_arms, sizeof(*fixed));
@@ -568,8 +577,7 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 	if (!rc) {
 		if (figures)
 			report_figures(k, list, n, arms, n_arms, figures);
-		k->next_round++;
-		k->rounds_done++;
+		session_record_done(s, k, arms, n_arms);
 	}
 	for (size_t i = 0; i < n; i++)
 		run_release(&list[i].result), session_samples_release(&list[i].samples);

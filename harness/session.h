@@ -21,13 +21,13 @@
  */
 struct session;
 
-struct session_options {
+struct session_options { /* strings are copied */
 	struct store *store;	  /* borrowed until session_close() */
 	const char *verb;
 	const char *request_json; /* canonical: sorted keys, no spaces */
 	const char *metric;	  /* primary, in place of each case's own; NULL: the cases' own */
 	double delta, confidence; /* for the record; negative or 0: the defaults */
-	uint64_t seed;		  /* of the plan; 0: from the request */
+	uint64_t seed;		  /* of a new session's plan; 0: drawn */
 	const char *workloads;	  /* folder of our own workload programs */
 	const char *control;	  /* folder with the positive control's builds (0/, 8/); NULL: none */
 	const char *toolkit_version;
@@ -67,6 +67,12 @@ bool session_arm_relinks(const struct session *s, size_t arm);
 /* c: borrowed until session_close(). program: absolute path of the executed file for kinds but exec, found from the case. */
 int session_add_case(struct session *s, const struct bench_case *c, size_t *index, struct error *e);
 int64_t session_case_id(const struct session *s, size_t index);
+
+/*
+ * Keep in the record that these arms (indices) are to have at least so many rounds of this case. What was planned and is not
+ * there is what a killed session lacks. A round that nobody planned is planned when it is made.
+ */
+int session_plan(struct session *s, size_t index, const size_t *arms, size_t n_arms, size_t rounds, struct error *e);
 
 /* Rounds of this case that are in the record: of this and earlier sittings. */
 size_t session_rounds_done(const struct session *s, size_t index);

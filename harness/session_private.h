@@ -26,6 +26,11 @@ struct arm_state {
 	char *link_path; /* scratch file of its fresh links */
 };
 
+struct session_cell {
+	int64_t arm_id;
+	size_t planned, done; /* rounds */
+};
+
 struct case_state {
 	const struct bench_case *c; /* borrowed */
 	int64_t id;
@@ -35,12 +40,15 @@ struct case_state {
 	size_t rounds_done;
 	struct stats_disturbance *history;
 	size_t n_history, cap_history;
+	struct session_cell *cells; /* the plan as it is in the record */
+	size_t n_cells, cap_cells;
 	double spent_s;
 	size_t runs;
 };
 
 struct session {
-	struct session_options o;
+	struct session_options o; /* verb, request_json, events and lock_path are the caller's, used while opening only */
+	char *metric, *workloads, *control_folder; /* what o points to */
 	struct store *store;
 	int64_t id, machine, sitting;
 	bool resumed;

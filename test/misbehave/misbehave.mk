@@ -1,4 +1,4 @@
-# Programs and libraries that test_run measures: each misbehaves in one way.
+# Programs and libraries that test_run and test_session measure: each misbehaves in one way.
 MISBEHAVE := $(BUILD)/test/misbehave/misbehave
 MISBEHAVE_LIBRARIES := $(patsubst %,$(BUILD)/test/misbehave/%.so,partial fallback overlap)
 
@@ -15,4 +15,4 @@ $(MISBEHAVE)-linked: test/misbehave/misbehave.c $(BUILD)/control/0/lib/libcontro
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WORKLOAD_FLAGS) -pie -o $@ $< $(BUILD)/control/0/share/hakperf/objects/*.o
 
-$(BUILD)/test/test_run: | $(MISBEHAVE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(WORKLOADS) $(CONTROLS) $(NULL_ALLOCATOR)
+$(BUILD)/test/test_run $(BUILD)/test/test_session: | $(MISBEHAVE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(WORKLOADS) $(CONTROLS) $(NULL_ALLOCATOR)
