@@ -57,6 +57,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "verify-history", cmd_verify_history, help_verify_history, false },
 	{ "log", cmd_log, help_log, false },
 	{ "export", cmd_export, help_export, false },
+	{ "report", cmd_report, help_report, false },
 	{ "gc", cmd_gc, help_gc, false },
 	{ "help", help, "explain a verb\n\nusage: hakperf help [VERB]\n", false },
 	{ "version", version, "print the version\n\nusage: hakperf --version\n", true },

@@ -20,6 +20,7 @@ VERB(doctor);
 VERB(simulate);
 VERB(export);
 VERB(log);
+VERB(report);
 
 struct project;
 struct error;
