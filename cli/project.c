@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <git2.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -27,17 +28,64 @@ static int find_programs(struct project *p, struct error *e)
 	return 0;
 }
 
+/*
+ * During a 'git bisect' the work tree is an old one and may lack the configuration: the one of where the bisect started
+ * is taken, as it is in the repository.
+ */
+static int config_of_bisect(struct project *p, bool *found, struct error *e)
+{
+	git_libgit2_init();
+	git_repository *repo = NULL;
+	git_object *blob = NULL;
+	struct buf start = { 0 };
+	char *path = NULL, *spec = NULL;
+	int rc = 0;
+	*found = false;
+	if (git_repository_open_ext(&repo, p->root, 0, NULL))
+		goto out;
+	path = x_printf("%sBISECT_START", git_repository_path(repo));
+	if (!fs_exists(path) || fs_read(path, 4096, &start, NULL))
+		goto out;
+	spec = x_printf("%.*s:hakperf.ini", (int)strcspn(buf_str(&start), "\n"), buf_str(&start));
+	if (git_revparse_single(&blob, repo, spec) || git_object_type(blob) != GIT_OBJECT_BLOB)
+		goto out;
+	free(path);
+	path = x_printf("%shakperf-bisect.ini", git_repository_path(repo));
+	rc = fs_write(path, git_blob_rawcontent((git_blob *)blob), (size_t)git_blob_rawsize((git_blob *)blob), e);
+	if (!rc)
+		rc = config_load(path, &p->config, e);
+	if (!rc) {
+		free(p->config.folder);
+		p->config.folder = x_strdup(p->root);
+		*found = true;
+	}
+out:
+	buf_release(&start);
+	free(path), free(spec);
+	git_object_free(blob);
+	git_repository_free(repo);
+	git_libgit2_shutdown();
+	return rc;
+}
+
 static int open_config(struct project *p, const char *config, unsigned what, struct error *e)
 {
 	const char *given = config ? config : getenv("HAKPERF_CONFIG");
 	char *path = given && *given ? x_strdup(given) : x_printf("%s/hakperf.ini", p->root);
 	int rc = 0;
-	if (fs_exists(path)) {
+	bool exists = fs_exists(path);
+	if (!exists && !(given && *given)) {
+		rc = config_of_bisect(p, &p->has_config, e);
+		if (rc || p->has_config)
+			goto out;
+	}
+	if (exists) {
 		rc = config_load(path, &p->config, e);
 		p->has_config = !rc;
 	} else if (!(what & PROJECT_OPTIONAL) || given) {
 		rc = error_set(e, -ENOENT, "there is no %s: 'hakperf init' writes one, or name it by --config", path);
 	}
+out:
 	free(path);
 	return rc;
 }

@@ -15,6 +15,7 @@ VERB(bench);
 VERB(compare);
 VERB(bisect);
 VERB(verify_history);
+VERB(judge);
 VERB(gc);
 VERB(doctor);
 VERB(simulate);

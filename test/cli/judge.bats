@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# The predicate for plain 'git bisect run'.
+bats_require_minimum_version 1.5.0
+load helper
+
+@test "judge gives git's codes" {
+	toy "$BATS_TEST_TMPDIR/judge" --commits 8 --step 5=30 --fail 3
+	run "$hakperf" judge --good c0 --bad c7 c2
+	[ "$status" = 0 ] && [[ $output == *"c2 is good"* ]]
+	run "$hakperf" judge --good c0 --bad c7 c5
+	[ "$status" = 1 ] && [[ $output == *"c5 is bad"* ]]
+	run "$hakperf" judge --good c0 --bad c7 c3
+	[ "$status" = 125 ]
+	run "$hakperf" judge --good c0 --bad c7 c7
+	[ "$status" = 1 ]
+	run "$hakperf" judge --good c0 --bad c1 c1
+	[ "$status" = 1 ]
+	run "$hakperf" judge --good c0 --bad c2 c1
+	[ "$status" = 128 ] && [[ $output == *"do not differ"* ]]
+	run "$hakperf" judge --good c0
+	[ "$status" = 128 ]
+	run "$hakperf" judge --good c0 --bad nowhere
+	[ "$status" = 128 ]
+}
+
+@test "judge by throughput" {
+	toy "$BATS_TEST_TMPDIR/timed" --commits 6 --step 3=400
+	run "$hakperf" judge --good c0 --bad c5 --metric ops_per_cpu_s c2
+	[ "$status" = 0 ] || { echo "$status $output"; false; }
+	run "$hakperf" judge --good c0 --bad c5 --metric ops_per_cpu_s c3
+	[ "$status" = 1 ]
+}
+
+@test "git bisect run, from a commit that has the configuration to older ones that lack it" {
+	toy "$BATS_TEST_TMPDIR/run" --commits 10 --step 6=30 --fail 4
+	git add hakperf.ini && git -c user.name=T -c user.email=t@example.invalid commit -qm 'Add hakperf.ini'
+	git bisect start HEAD c0 >&2
+	run git bisect run "$hakperf" judge --good c0 --bad main
+	[ "$status" = 0 ]
+	[[ $output == *"$(git rev-parse c6) is the first bad commit"* ]]
+	git bisect reset >&2
+}
