@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "bisect/bisect_private.h"
+#include "harness/session_samples.h"
 #include "harness/store_read.h"
 
 #include <assert.h>
@@ -168,8 +169,8 @@ static int measure_exact(struct bisect *b, size_t i, struct error *e)
 	double x = stats_log_ratio(b->commits[0].exact.per_op, b->commits[i].exact.per_op);
 	search_set_build(b->search, (uint32_t)i, SEARCH_BUILT);
 	observe(b, i, x);
-	bisect_say(b, -1, "%s  %.2f instructions per operation  %s", b->range.commits[i].info.short_id, b->commits[i].exact.per_op,
-		   b->range.commits[i].info.subject);
+	bisect_say(b, -1, "%s  %.2f instructions%s  %s", b->range.commits[i].info.short_id, b->commits[i].exact.per_op,
+		   b->commits[i].exact.operations ? " per operation" : "", b->range.commits[i].info.subject);
 	return bisect_step(b, "measure", i, json_pack("{s:f, s:f, s:b, s:o}", "log_ratio", x, "value", b->commits[i].exact.per_op, "exact",
 						      b->commits[i].exact.exact, "posterior", posterior_json(b)), e);
 }
@@ -427,6 +428,16 @@ static int choose_metric(struct bisect *b, struct error *e)
 	return bisect_step(b, "metric", BISECT_NONE, json_pack("{s:s, s:f}", "metric", b->metric, "exact_log_ratio", x), e);
 }
 
+/* By what a case is judged where nobody said. A foreign program may count no operations, and its time is there always. */
+static const char *own_metric(const struct bench_case *c)
+{
+	if (c->figure)
+		return session_figure_metric(c);
+	if (strstr(c->command[0], "{workloads}"))
+		return bench_case_metric(c);
+	return c->by_wall ? "wall_ns" : "cpu_ns";
+}
+
 static int ask(struct bisect *b, json_t **result, struct error *e)
 {
 	bool differ = false, resumed, again = true;
@@ -505,7 +516,7 @@ int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 	*result = NULL;
 	b.limit_ns = (uint64_t)((o->max_time_s > 0 ? o->max_time_s : DEFAULT_TIME_S) * 1e9);
 	b.exact = o->metric && !strcmp(o->metric, BISECT_EXACT);
-	b.metric = b.exact ? BISECT_EXACT : !o->metric || !strcmp(o->metric, "auto") ? bench_case_metric(o->c) : o->metric;
+	b.metric = b.exact ? BISECT_EXACT : !o->metric || !strcmp(o->metric, "auto") ? own_metric(o->c) : o->metric;
 	size_t n_paths;
 	const char *const *paths = subject_paths(o->subject, &n_paths);
 	int rc = range_between(o->subject->history, o->good, o->bad, o->first_parent, paths, n_paths, &b.range, e);

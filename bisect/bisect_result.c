@@ -45,11 +45,11 @@ static json_t *time_json(const struct verdict_answer *a, const char *metric)
 			 "more_rounds", (json_int_t)a->a.more_rounds, "aa_sd", real(a->aa.sd));
 }
 
-static json_t *exact_json(double before, double after)
+static json_t *exact_json(const struct bisect *b, double before, double after)
 {
 	const char *verdict = before == after ? "no change" : after > before ? "regression" : "improvement";
-	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:s}", "value", real(after / before), "before", real(before), "after", real(after),
-			 "unit", "ratio", "metric", BISECT_EXACT, "source", "callgrind", "lo", real(after / before), "hi", real(after / before),
+	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "value", real(after / before), "before", real(before), "after", real(after),
+			 "per", b->commits[0].exact.whole_process ? "run" : "operation", "unit", "ratio", "metric", BISECT_EXACT, "source", "callgrind", "lo", real(after / before), "hi", real(after / before),
 			 "verdict", verdict);
 }
 
@@ -64,7 +64,7 @@ static json_t *proofs_json(const struct bisect *b, size_t c, const struct bisect
 		if (!*main_proof)
 			*main_proof = p;
 		json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "parent", bisect_commit_json(b, p->parent), "instructions",
-						      p->counted ? exact_json(p->exact_before, p->exact_after) : json_null(), "time",
+						      p->counted ? exact_json(b, p->exact_before, p->exact_after) : json_null(), "time",
 						      p->timed ? time_json(&p->time, timed_metric) : json_null()));
 	}
 	return list;
@@ -189,7 +189,7 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 		changing += b->range.commits[i].changes_subject;
 	json_t *ends = json_object();
 	if (b->commits[0].exact.counted && b->commits[last].exact.counted)
-		json_object_set_new(ends, "instructions", exact_json(b->commits[0].exact.per_op, b->commits[last].exact.per_op));
+		json_object_set_new(ends, "instructions", exact_json(b, b->commits[0].exact.per_op, b->commits[last].exact.per_op));
 	if (b->ends_timed)
 		json_object_set_new(ends, "time", time_json(&b->ends, b->exact ? session_metric(b->session, b->index) : b->metric));
 	json_t *j = json_object();

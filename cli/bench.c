@@ -111,8 +111,9 @@ static json_t *case_json(struct measure *m, size_t k, struct error *e)
 					build_outcome_name(m->arms[a].build.outcome));
 		const struct exact_answer *x = measure_exact_of(m, k, a);
 		if (x->counted)
-			json_object_set_new(row, "instructions", cli_json_figure(x->per_op, "instructions/op", "instructions_exact", "callgrind", 2,
-				(double)x->least / (double)x->operations, (double)x->most / (double)x->operations, NULL));
+			json_object_set_new(row, "instructions", cli_json_figure(x->per_op, x->operations ? "instructions/op" : "instructions", "instructions_exact",
+				"callgrind", 2, (double)x->least / (x->operations ? (double)x->operations : 1),
+				(double)x->most / (x->operations ? (double)x->operations : 1), NULL));
 		if (m->arms[a].ok && m->cases[k].timed) {
 			struct verdict_answer v;
 			json_object_set_new(row, "figure", cli_json_figure(measure_median(m, k, a, e), "", metric, "median of rounds",

@@ -43,6 +43,12 @@ static void commit_line(const json_t *c, FILE *to)
 		*phase ? "  (phase " : "", phase, *phase ? ")" : "");
 }
 
+/* Programs without a region are counted whole. */
+static const char *per(const json_t *count)
+{
+	return !strcmp(str(count, "per"), "run") ? "a run" : "an operation";
+}
+
 static void proof_line(const json_t *p, const char *key, FILE *to)
 {
 	const json_t *f = json_object_get(p, key);
@@ -56,7 +62,7 @@ static void proof_line(const json_t *p, const char *key, FILE *to)
 			table_number(num(f, "before"), before, sizeof(before)), table_number(num(f, "after"), after, sizeof(after)),
 			str(f, "metric_unit"), num(f, "rounds"));
 	else
-		fprintf(to, ", %.2f → %.2f instructions an operation", num(f, "before"), num(f, "after"));
+		fprintf(to, ", %.2f → %.2f instructions %s", num(f, "before"), num(f, "after"), per(f));
 	if (*str(f, "detail"))
 		fprintf(to, " (%s)", str(f, "detail"));
 	fputc('\n', to);
@@ -106,7 +112,7 @@ void show_bisect(const json_t *result, FILE *to)
 			table_change(num(t, "value"), change, sizeof(change)), num(t, "rounds"), *str(t, "detail") ? "; " : "", str(t, "detail"));
 	t = json_object_get(ends, "instructions");
 	if (t)
-		fprintf(to, "  ends by exact count: %.2f → %.2f instructions an operation\n", num(t, "before"), num(t, "after"));
+		fprintf(to, "  ends by exact count: %.2f → %.2f instructions %s\n", num(t, "before"), num(t, "after"), per(t));
 	fputc('\n', to);
 	size_t i;
 	json_t *c;
@@ -191,10 +197,13 @@ static int timed_table(struct measure *m, size_t k, FILE *to, struct error *e)
 static void exact_table(const struct measure *m, size_t k, FILE *to)
 {
 	char name[128];
-	fprintf(to, "\n%s%s%s, exact instructions (callgrind, timed region)\n", table_colour(TABLE_BOLD),
-		bench_case_name(&m->cases[k].c, name, sizeof(name)), table_colour(TABLE_PLAIN));
+	bool whole = false;
+	for (size_t a = 0; a < m->n_arms; a++)
+		whole |= measure_exact_of(m, k, a)->whole_process;
+	fprintf(to, "\n%s%s%s, exact instructions (callgrind, %s)\n", table_colour(TABLE_BOLD), bench_case_name(&m->cases[k].c, name, sizeof(name)),
+		table_colour(TABLE_PLAIN), whole ? "whole process, not its children" : "timed region");
 	struct table *t = table_new(5, "lrrrr");
-	table_head(t, "revision", "per malloc", "per free", "per operation", "change");
+	table_head(t, "revision", "per malloc", "per free", whole ? "whole run" : "per operation", "change");
 	double before = NAN;
 	for (size_t a = 0; a < m->n_arms; a++) {
 		const struct exact_answer *x = measure_exact_of(m, k, a);

@@ -57,6 +57,53 @@ static void read_build_id(Elf *elf, char hex[ARTIFACT_BUILD_ID])
 		snprintf(hex + 2 * i, 3, "%02x", ((const unsigned char *)id)[i]);
 }
 
+static void read_symbols(Elf_Scn *scn, const GElf_Shdr *sh, Elf *elf, struct artifact *out)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	GElf_Sym sym;
+	for (int i = 0; data && sh->sh_entsize && (size_t)i < sh->sh_size / sh->sh_entsize && gelf_getsym(data, i, &sym); i++) {
+		if (sym.st_shndx == SHN_UNDEF || GELF_ST_BIND(sym.st_info) == STB_LOCAL)
+			continue;
+		const char *name = elf_strptr(elf, sh->sh_link, sym.st_name);
+		out->owns_malloc |= name && !strcmp(name, "malloc");
+	}
+}
+
+static void read_dynamic(Elf_Scn *scn, const GElf_Shdr *sh, Elf *elf, struct artifact *out)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	GElf_Dyn dyn;
+	for (int i = 0; data && sh->sh_entsize && (size_t)i < sh->sh_size / sh->sh_entsize && gelf_getdyn(data, i, &dyn); i++) {
+		if (dyn.d_tag != DT_RPATH && dyn.d_tag != DT_RUNPATH)
+			continue;
+		const char *path = elf_strptr(elf, sh->sh_link, dyn.d_un.d_val);
+		out->origin |= path && (strstr(path, "$ORIGIN") || strstr(path, "${ORIGIN}"));
+	}
+}
+
+/* What it is to a program: best effort, since nothing that is hashed depends on it. */
+static void read_nature(Elf *elf, struct artifact *out)
+{
+	GElf_Ehdr eh;
+	size_t n_segments = 0;
+	if (!gelf_getehdr(elf, &eh) || elf_getphdrnum(elf, &n_segments))
+		return;
+	out->program = eh.e_type == ET_EXEC;
+	for (size_t i = 0; i < n_segments; i++) {
+		GElf_Phdr ph;
+		out->program |= gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_INTERP;
+	}
+	for (Elf_Scn *scn = NULL; (scn = elf_nextscn(elf, scn));) {
+		GElf_Shdr sh;
+		if (!gelf_getshdr(scn, &sh))
+			return;
+		if (sh.sh_type == SHT_SYMTAB || sh.sh_type == SHT_DYNSYM)
+			read_symbols(scn, &sh, elf, out);
+		else if (sh.sh_type == SHT_DYNAMIC)
+			read_dynamic(scn, &sh, elf, out);
+	}
+}
+
 static int read_elf(Elf *elf, const char *path, struct artifact *out, struct error *e)
 {
 	GElf_Ehdr eh;
@@ -75,6 +122,7 @@ static int read_elf(Elf *elf, const char *path, struct artifact *out, struct err
 		out->elf = true;
 		hash_bytes(text.data, text.len, out->loaded);
 		read_build_id(elf, out->build_id);
+		read_nature(elf, out);
 	}
 	buf_release(&text);
 	return rc;

@@ -19,6 +19,9 @@ struct artifact {
 	char file[HASH_HEX];
 	char loaded[HASH_HEX];
 	char build_id[ARTIFACT_BUILD_ID]; /* "" without one */
+	bool program;	  /* it can be executed by itself: it names an interpreter, or is linked statically */
+	bool origin;	  /* it looks for its libraries relative to where it lies ($ORIGIN) */
+	bool owns_malloc; /* it defines a function of that name: an allocator, or a program linked with one */
 };
 
 /* Returns 0, or -errno with *e; a file that claims to be ELF and is broken is -EBADMSG. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEN_MINUTES_NS UINT64_C(600000000000)
@@ -169,6 +170,10 @@ static int take_file(const struct callgrind_spec *spec, struct callgrind_result 
 		snprintf(r->creator, sizeof(r->creator), "%s", stats.creator);
 		rc = cgsum_read(&r->sum, &path, 1, spec->addresses, &e);
 	}
+	struct stat st;
+	if (rc && !stat(path, &st) && !st.st_size)
+		return conclude(r, CALLGRIND_FAILED, "%s replaced itself by another program, which callgrind does not follow: name that one",
+				spec->run.argv[0]);
 	if (rc)
 		return conclude(r, CALLGRIND_FAILED, "callgrind's output: %s", e.text);
 	r->ir[r->n++] = stats.total_ir;
@@ -183,6 +188,41 @@ static char *file_option(const char *path)
 	for (; *path; path++)
 		buf_puts(&b, *path == '%' ? "%%" : (char[]){ *path, '\0' });
 	return buf_detach(&b);
+}
+
+/* Where a program of that name lies; NULL: nowhere. The PATH is the one that a run has. */
+static char *in_path(const char *name)
+{
+	static const char *const folders[] = { "/usr/local/bin", "/usr/bin", "/bin" };
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+		char *path = x_printf("%s/%s", folders[i], name);
+		if (!access(path, X_OK))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+/*
+ * The words in front of a script: its "#!" line, with /usr/bin/env resolved, which would replace itself and leave valgrind
+ * behind. words: room for two, owned by the caller. Returns how many; 0: not a script.
+ */
+static size_t interpreter(const char *program, char *words[2])
+{
+	char line[256] = "", first[256] = "", rest[256] = "";
+	FILE *f = fopen(program, "re");
+	bool script = f && fgets(line, sizeof(line), f) && sscanf(line, "#! %255s %255[^\n]", first, rest) >= 1;
+	if (f)
+		fclose(f);
+	if (!script || strncmp(line, "#!", 2))
+		return 0;
+	const char *slash = strrchr(first, '/');
+	bool by_env = slash && !strcmp(slash, "/env") && rest[0] != '-' && !strpbrk(rest, " \t=");
+	words[0] = by_env ? in_path(rest) : x_strdup(first);
+	if (!words[0])
+		return 0;
+	words[1] = by_env || !rest[0] ? NULL : x_strdup(rest);
+	return words[1] ? 2 : 1;
 }
 
 static int run_tool(const struct callgrind_spec *spec, const char *out_file, struct run_result *run, struct error *e)
@@ -205,6 +245,15 @@ static int run_tool(const struct callgrind_spec *spec, const char *out_file, str
 	};
 	static const char *const env[] = { "VALGRIND_LAUNCHER=/usr/bin/valgrind", NULL };
 	struct run_spec s = spec->run;
+	char *script[2] = { NULL, NULL };
+	size_t n = 0, n_script = interpreter(s.argv[0], script);
+	while (s.argv[n])
+		n++;
+	const char **argv = x_calloc(n + n_script + 1, sizeof(*argv));
+	for (size_t i = 0; i < n_script; i++)
+		argv[i] = script[i];
+	memcpy(argv + n_script, s.argv, n * sizeof(*argv));
+	s.argv = argv;
 	s.wrapper = wrapper;
 	s.wrapper_env = env;
 	s.events = NULL;
@@ -213,7 +262,7 @@ static int run_tool(const struct callgrind_spec *spec, const char *out_file, str
 	s.startup_allocations = 0;
 	s.timeout_ns = spec->timeout_ns ? spec->timeout_ns : TEN_MINUTES_NS;
 	int rc = run_once(&s, run, e);
-	free(out);
+	free(out), free(argv), free(script[0]), free(script[1]);
 	return rc;
 }
 

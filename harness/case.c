@@ -70,8 +70,14 @@ static void fill(const struct config *cfg, const struct config_workload *w, cons
 		size_t n = 0;
 		while (w->params[i].values[n])
 			n++;
-		bench_case_set(out, w->params[i].name, w->params[i].values[matrix % n]);
+		const char *value = w->params[i].values[matrix % n];
+		bench_case_set(out, w->params[i].name, value);
 		matrix /= n;
+		if (n < 2)
+			continue;
+		char *varied = x_printf("%s%s%s=%s", out->varied ? out->varied : "", out->varied ? " " : "", w->params[i].name, value);
+		free(out->varied);
+		out->varied = varied;
 	}
 }
 
@@ -149,7 +155,7 @@ void bench_case_argv_release(char **argv)
 
 void bench_case_release(struct bench_case *c)
 {
-	free(c->workload), free(c->size_class), free(c->scale), free(c->figure), free(c->figure_unit);
+	free(c->workload), free(c->size_class), free(c->varied), free(c->scale), free(c->figure), free(c->figure_unit);
 	bench_case_argv_release(c->command);
 	bench_case_argv_release(c->environment);
 	for (size_t i = 0; i < c->n_params; i++)
@@ -163,6 +169,54 @@ void bench_cases_release(struct bench_case *list, size_t n)
 	for (size_t i = 0; i < n; i++)
 		bench_case_release(&list[i]);
 	free(list);
+}
+
+/* Does the matrix span this parameter? */
+static bool varies(const struct bench_case *c, const char *name)
+{
+	char *word = x_printf(" %s=", name), *text = x_printf(" %s", c->varied ? c->varied : "");
+	bool found = strstr(text, word) != NULL;
+	free(word), free(text);
+	return found;
+}
+
+static int choose_one(struct bench_case *list, size_t *n, const char *name, const char *value, struct error *e)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (!bench_case_param(&list[i], name))
+			return error_set(e, -EINVAL, "[workload %s] has no parameter '%s'", list[i].workload, name);
+	for (size_t i = 0; i < *n; i++)
+		kept += !varies(&list[i], name) || !strcmp(bench_case_param(&list[i], name), value);
+	if (!kept)
+		return error_set(e, -EINVAL, "%s=%s is not in the matrix of [workload %s]", name, value, list[0].workload);
+	kept = 0;
+	for (size_t i = 0; i < *n; i++) {
+		struct bench_case c = list[i];
+		list[i] = (struct bench_case){ 0 };
+		if (varies(&c, name) && strcmp(bench_case_param(&c, name), value)) {
+			bench_case_release(&c);
+			continue;
+		}
+		bench_case_set(&c, name, value);
+		list[kept++] = c;
+	}
+	*n = kept;
+	return 0;
+}
+
+int bench_cases_choose(struct bench_case *list, size_t *n, const char *const *params, struct error *e)
+{
+	int rc = 0;
+	for (; !rc && params && *params; params++) {
+		const char *value = strchr(*params, '=');
+		if (!value || value == *params)
+			return error_set(e, -EINVAL, "'%s' is not NAME=VALUE", *params);
+		char *name = x_printf("%.*s", (int)(value - *params), *params);
+		rc = choose_one(list, n, name, value + 1, e);
+		free(name);
+	}
+	return rc;
 }
 
 static void put_parameter(const struct bench_case *c, const char *name, unsigned multiplier, const char *workloads, const char *prefix,
@@ -214,7 +268,8 @@ char **bench_case_argv(const struct bench_case *c, unsigned multiplier, const ch
 
 const char *bench_case_name(const struct bench_case *c, char *out, size_t n)
 {
-	snprintf(out, n, "%s%s%s", c->workload, c->size_class ? " " : "", c->size_class ? c->size_class : "");
+	snprintf(out, n, "%s%s%s%s%s", c->workload, c->size_class ? " " : "", c->size_class ? c->size_class : "", c->varied ? " " : "",
+		 c->varied ? c->varied : "");
 	return out;
 }
 

@@ -27,6 +27,7 @@ struct bench_case {
 	char **command; /* template, NULL-terminated */
 	struct bench_case_param *params;
 	size_t n_params;
+	char *varied; /* "working_set=256 batch=1": the parameters that a matrix spans, part of the name; NULL: none */
 	char *scale;  /* the parameter that 2N doubles; NULL: it cannot be doubled */
 	char *figure, *figure_unit;
 	bool figure_lower_is_better;
@@ -54,13 +55,19 @@ const char *bench_case_param(const struct bench_case *c, const char *name);
 void bench_case_set(struct bench_case *c, const char *name, const char *value);
 
 /*
+ * Choose by parameters, "name=value", NULL-terminated: of one that a matrix spans the cases with that value stay, another one
+ * is set. -EINVAL: not NAME=VALUE, no such parameter, or a value that is not in the matrix. NULL changes nothing.
+ */
+int bench_cases_choose(struct bench_case *list, size_t *n, const char *const *params, struct error *e);
+
+/*
  * The command as it is run: placeholders replaced, the scale parameter times `multiplier`. workloads: folder of our own
  * workload programs; prefix: of the build, may be NULL. NULL-terminated, owned by the caller: bench_case_argv_release().
  */
 char **bench_case_argv(const struct bench_case *c, unsigned multiplier, const char *workloads, const char *prefix);
 void bench_case_argv_release(char **argv);
 
-/* "hot_path C4", "mixed_ws256 mixed": short name for people. Returns out. */
+/* "hot_path C4", "mixed_ws256 mixed", "sort n=1000": short name for people. Returns out. */
 const char *bench_case_name(const struct bench_case *c, char *out, size_t n);
 
 /* Find or add workload and case in the store. program_hash: of the executed file, NULL when it is part of the build. */

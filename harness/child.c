@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define RSS_SLACK (512u << 10) /* the kernel counts resident pages in batches */
 #define DEFAULT_OUTPUT (1u << 20)
 #define TICK_NS 200000000u	 /* a signal that went to another thread is noticed after this */
 #define TICK_BLIND_NS 5000000u /* without pidfd_open(2) the end is noticed after this */
@@ -292,6 +293,19 @@ static void account(const struct rusage *ru, int status, struct child_result *r)
 	r->status = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* What a child starts with as its largest resident set: the copy of ours that exec throws away. 0: unknown. */
+static uint64_t own_rss_bytes(void)
+{
+	char text[128];
+	unsigned long pages = 0;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return sscanf(text, "%*u %lu", &pages) == 1 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 int child_run(const struct child_spec *spec, struct child_result *r, struct error *e)
 {
 	static char *const no_env[] = { NULL };
@@ -349,6 +363,7 @@ int child_run(const struct child_spec *spec, struct child_result *r, struct erro
 	pthread_sigmask(SIG_BLOCK, &both, &l.mask);
 	masked = true;
 
+	r->rss_floor_bytes = own_rss_bytes() + RSS_SLACK;
 	uint64_t start_ns = clock_mono_ns();
 	pid_t pid = fork();
 	if (pid < 0) {

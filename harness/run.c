@@ -31,6 +31,7 @@ const char *run_outcome_name(enum run_outcome o)
 		[RUN_NO_RECORD] = "no record",
 		[RUN_NO_CHECKSUM] = "no checksum",
 		[RUN_GARBAGE] = "garbage",
+		[RUN_NO_FIGURE] = "no figure",
 	};
 	return names[o];
 }
@@ -462,7 +463,8 @@ static void whole_process(const struct child_result *c, struct run_result *r)
 	r->major_faults = c->major_faults;
 	r->voluntary_switches = c->voluntary_switches;
 	r->involuntary_switches = c->involuntary_switches;
-	r->peak_rss_bytes = c->max_rss_bytes;
+	/* ru_maxrss starts at the harness's own size: below that it says nothing about the program. */
+	r->peak_rss_bytes = c->max_rss_bytes > c->rss_floor_bytes ? c->max_rss_bytes : 0;
 }
 
 int run_finish(struct run_prepared *p, struct child_result *c, struct run_result *r, struct error *e)

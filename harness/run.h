@@ -33,8 +33,9 @@ enum run_outcome {
 	RUN_NO_RECORD,	     /* a record was required and none came back whole */
 	RUN_NO_CHECKSUM,     /* the program printed a throughput line without a checksum, or its record has none */
 	RUN_GARBAGE,	     /* record or line impossible, or the two contradict each other */
+	RUN_NO_FIGURE,	     /* it ran, and printed nothing that the workload's pattern finds a figure in */
 };
-#define RUN_OUTCOMES (RUN_GARBAGE + 1)
+#define RUN_OUTCOMES (RUN_NO_FIGURE + 1)
 
 /* "ok", "not interposing", …: the words for the store and for people. */
 const char *run_outcome_name(enum run_outcome o);
@@ -94,7 +95,7 @@ struct run_result {
 	bool has_checksum;
 	uint64_t minor_faults, major_faults, voluntary_switches, involuntary_switches; /* in the region, summed */
 	uint64_t user_ns, sys_ns; /* in the region by getrusage, summed */
-	uint64_t peak_rss_bytes, end_rss_bytes; /* VmHWM and VmRSS after the region; whole process: ru_maxrss, a bound only, and 0 */
+	uint64_t peak_rss_bytes, end_rss_bytes; /* VmHWM and VmRSS after the region; whole process: ru_maxrss and 0. 0: cannot tell */
 	uint64_t libc_heap_bytes; /* HAKPERF_UNKNOWN: cannot tell */
 	size_t n_events;
 	struct run_event event[HAKPERF_EVENTS]; /* in the order of the spec */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "harness/artifact.h"
 #include "harness/counter.h"
 #include "harness/host.h"
 #include "harness/metric.h"
@@ -225,12 +226,20 @@ static int fill_arm(struct session *s, struct arm_state *a, const struct session
 		.label = x_strdup(spec->label), .kind = spec->kind, .build = STORE_INT(spec->build_id), .commit = spec->commit_id,
 		.prefix = spec->prefix ? x_strdup(spec->prefix) : NULL,
 		.artifact = spec->artifact ? x_strdup(spec->artifact) : NULL,
-		.link_path = x_printf("%s/%s.so", s->scratch, link_name),
+		.link_path = x_printf("%s/%s%s", s->scratch, link_name, spec->kind == RUN_PRELOAD ? ".so" : ""),
 	};
-	int rc = a->artifact ? hash_file(a->artifact, a->hash, e) : 0;
-	if (!rc && spec->relink && spec->prefix && relink_open(&a->relink, spec->prefix, NULL))
+	struct artifact info = { 0 };
+	int rc = a->artifact ? artifact_read(a->artifact, &info, e) : 0;
+	if (rc)
+		return rc;
+	memcpy(a->hash, info.file, sizeof(a->hash));
+	/* What is linked with a library that is no allocator has nothing to prove but its hash. */
+	a->proves = spec->kind == RUN_PRELOAD || (spec->kind == RUN_LIBRARY && info.owns_malloc);
+	/* A program that looks for its libraries beside itself would not find them beside its fresh link. */
+	bool movable = spec->kind == RUN_PRELOAD || (info.program && !info.origin);
+	if (spec->relink && spec->prefix && movable && relink_open(&a->relink, spec->prefix, NULL))
 		a->relink = NULL;
-	return rc;
+	return 0;
 }
 
 /* A session that goes on finds its arms again by what they are; others get the next number. */
@@ -370,6 +379,7 @@ struct made {
 	char *subject; /* file that was put under the workload */
 	char checksum[20];
 	uint64_t started_unix_ns;
+	bool redrawn; /* a fresh link ran */
 	bool wrong; /* did other work than the first arm */
 };
 
@@ -397,46 +407,82 @@ static int arm_of(struct session *s, const struct plan_run *p, const size_t *arm
 	return rc;
 }
 
-static int draw_link(struct made *m, struct error *e)
+/* The word of a command that is the artifact itself, as programs of the prefix are run; NULL: none. */
+static char **artifact_word(char **argv, const struct arm_state *a)
+{
+	for (char **word = argv; a->artifact && *word; word++)
+		if (!strcmp(*word, a->artifact))
+			return word;
+	return NULL;
+}
+
+/* A library's fresh link is preloaded; a program's stands in its command where the canonical one did, or is not drawn. */
+static int draw_link(struct made *m, char **argv, struct error *e)
 {
 	struct arm_state *a = m->arm;
+	char **word = a->kind == RUN_PRELOAD ? NULL : artifact_word(argv, a);
 	m->subject = a->artifact;
 	snprintf(m->link_hash, sizeof(m->link_hash), "%s", a->hash);
-	if (!a->relink || !m->plan.link_seed)
+	if (!a->relink || !m->plan.link_seed || (a->kind != RUN_PRELOAD && !word))
 		return 0;
 	int rc = relink_shuffled(a->relink, m->plan.link_seed, a->link_path, e);
 	m->subject = a->link_path;
+	m->redrawn = true;
+	if (word) {
+		free(*word);
+		*word = x_strdup(a->link_path);
+	}
 	return rc ? rc : hash_file(a->link_path, m->link_hash, e);
+}
+
+/* A figure that was asked for and is not in the output: the run is no answer, and says so. */
+static void judge_figure(const struct bench_case *c, struct made *m)
+{
+	struct run_result *r = &m->result;
+	if (r->outcome != RUN_OK || !c->figure || isfinite(session_samples_value(&m->samples, session_figure_metric(c))))
+		return;
+	r->outcome = RUN_NO_FIGURE;
+	snprintf(r->why, sizeof(r->why), "%.100s printed nothing%s, so there is no figure", c->workload, r->out.len ? " that its 'figure' pattern finds a number in" : "");
 }
 
 static int run_one(struct session *s, struct case_state *k, struct made *m, struct error *e)
 {
 	uint64_t began = clock_mono_ns();
-	int rc = draw_link(m, e);
-	if (rc)
-		return rc;
 	char **argv = bench_case_argv(k->c, m->plan.multiplier, s->o.workloads, m->arm->prefix);
 	bool own_program = strstr(k->c->command[0], "{prefix}") != NULL;
 	if (!own_program) {
 		free(argv[0]);
 		argv[0] = x_strdup(k->program);
 	}
+	int rc = draw_link(m, argv, e);
+	if (rc) {
+		bench_case_argv_release(argv);
+		return rc;
+	}
 	const char *threads = bench_case_param(k->c, "threads");
 	bool one_thread = !k->c->by_wall && (!threads || !strcmp(threads, "1"));
 	struct run_spec spec = {
-		.kind = m->arm->kind, .argv = (const char *const *)argv, .subject = m->arm->kind == RUN_EXEC ? NULL : m->subject,
-		.env = (const char *const *)k->c->environment, .events = s->events.spec, .n_events = s->events.n,
+		.kind = m->arm->kind, .argv = (const char *const *)argv, .subject = m->arm->proves ? m->subject : NULL,
+		.env = (const char *const *)k->c->environment, .events = s->events.spec,
 		.startup_allocations = m->plan.startup_allocs, .startup_seed = m->plan.link_seed + 1u,
 		.env_padding = m->plan.padding_bytes, .timeout_ns = k->c->timeout_ns * m->plan.multiplier,
 		.cpu_plus_1 = one_thread && s->n_cpus ? (unsigned)s->cpus[0] + 1 : 0,
 	};
 	m->started_unix_ns = unix_ns();
 	session_events_arm(&s->events);
+	spec.n_events = k->whole_process ? 0 : s->events.n;
+	struct counter_set process = { 0 };
+	if (k->whole_process)
+		session_events_begin_process(&s->events, &process);
 	rc = run_once(&spec, &m->result, e);
+	session_events_end_process(&s->events, &process, &m->result);
+	k->whole_process = !rc && m->result.outcome == RUN_OK ? m->result.whole_process : k->whole_process;
 	if (!rc && own_program)
 		rc = hash_file(argv[0], m->program_hash, e);
 	if (!rc)
 		session_samples_fill(&m->samples, &m->result, &s->events, k->c, clock_mono_ns() - began);
+	if (!rc)
+		judge_figure(k->c, m);
 	if (m->result.has_checksum)
 		snprintf(m->checksum, sizeof(m->checksum), "%016llx", (unsigned long long)m->result.checksum);
 	bench_case_argv_release(argv);
@@ -474,13 +520,13 @@ static int store_made(struct session *s, struct case_state *k, const struct made
 			.proof = r->proved ? m->subject : NULL,
 			.subject_hash = m->link_hash[0] ? m->link_hash : NULL,
 			.program_hash = m->program_hash[0] ? m->program_hash : NULL,
-			.link_seed = m->arm->relink && m->plan.link_seed ? STORE_INT(m->plan.link_seed) : (struct store_opt){ 0 },
+			.link_seed = m->redrawn ? STORE_INT(m->plan.link_seed) : (struct store_opt){ 0 },
 			.padding_bytes = STORE_INT(m->plan.padding_bytes),
 			.startup_allocations = STORE_INT(m->plan.startup_allocs),
 			.cpu = s->n_cpus ? STORE_INT(s->cpus[0]) : (struct store_opt){ 0 },
 			.started_unix_ns = STORE_INT(m->started_unix_ns),
 			.whole_process = r->whole_process,
-			.samples = m->samples.items, .n_samples = m->samples.n,
+			.samples = m->samples.items, .n_samples = r->outcome == RUN_OK ? m->samples.n : 0,
 		};
 		session_round_add(&disturbance, &m->samples);
 	}
@@ -538,13 +584,26 @@ static void report_figures(const struct case_state *k, const struct made *list, 
 	}
 }
 
+/*
+ * The positive control is a library under a workload that frees all the time: it says nothing beside a program that is the
+ * subject itself, or one that we do not know to call free often.
+ */
+static bool takes_control(const struct session *s, const struct case_state *k, const size_t *arms, size_t n_arms)
+{
+	bool takes = s->o.control && strstr(k->c->command[0], "{workloads}");
+	for (size_t i = 0; i < n_arms; i++)
+		takes = takes && s->arms[arms[i]].kind == RUN_PRELOAD;
+	return takes;
+}
+
 int session_round(struct session *s, size_t index, const size_t *arms, size_t n_arms, unsigned flags, struct session_figure *figures,
 		  struct error *e)
 {
 	struct case_state *k = &s->cases[index];
 	bool controls = flags & SESSION_CONTROLS, doubling = k->c->scale && flags & (SESSION_DOUBLE | SESSION_DOUBLE_ALL);
+	bool positive = controls && takes_control(s, k, arms, n_arms);
 	int rc = session_record_plan(s, k, arms, n_arms, 0, e);
-	if (!rc && controls && s->o.control)
+	if (!rc && positive)
 		rc = need_control(s, e);
 	if (rc)
 		return rc;
@@ -553,7 +612,7 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 		fixed[i] = !s->arms[arms[i]].relink;
 	struct plan_spec spec = {
 		.seed = s->seed ^ ((uint64_t)k->id << 32), .arms = n_arms, .cases = 1, .fixed_layout = fixed,
-		.control_every = controls ? PLAN_CONTROL_EVERY : 0, .no_positive_control = !s->o.control,
+		.control_every = controls ? PLAN_CONTROL_EVERY : 0, .no_positive_control = !positive,
 		.double_every = !doubling ? 0 : flags & SESSION_DOUBLE_ALL ? 1 : PLAN_CONTROL_EVERY,
 	};
 	struct plan_run *plan = x_calloc(plan_runs_max(&spec), sizeof(*plan));

@@ -23,6 +23,8 @@ struct job {
 	struct callgrind_result result;
 	struct error error;
 	int rc;
+	bool whole_process;
+	bool *no_region; /* per case, shared by the jobs: its program marks none */
 };
 
 struct pool {
@@ -46,12 +48,20 @@ static int count_one(struct session *s, struct job *j)
 		argv[0] = x_strdup(k->program);
 	}
 	struct callgrind_spec spec = {
-		.run = { .kind = a->kind, .subject = a->kind == RUN_EXEC ? NULL : a->artifact, .argv = (const char *const *)argv,
+		.run = { .kind = a->kind, .subject = a->proves ? a->artifact : NULL, .argv = (const char *const *)argv,
 			 .env = (const char *const *)k->c->environment, .operations = EXACT_OPERATIONS, .has_warmup = true,
 			 .warmup = EXACT_WARMUP },
 		.repeats = 2,
+		.whole_process = __atomic_load_n(&j->no_region[j->request->index], __ATOMIC_RELAXED),
 	};
 	int rc = callgrind_count(&spec, &j->result, &j->error);
+	if (!rc && !spec.whole_process && j->result.outcome == CALLGRIND_NO_REGION) {
+		callgrind_release(&j->result);
+		spec.whole_process = true;
+		rc = callgrind_count(&spec, &j->result, &j->error);
+		__atomic_store_n(&j->no_region[j->request->index], true, __ATOMIC_RELAXED);
+	}
+	j->whole_process = spec.whole_process;
 	bench_case_argv_release(argv);
 	return rc;
 }
@@ -85,13 +95,13 @@ static void answer_of(const struct callgrind_result *r, struct exact_answer *a)
 	a->outcome = r->outcome;
 	snprintf(a->why, sizeof(a->why), "%s", r->why);
 	a->per_malloc = a->per_free = a->per_op = NAN;
-	a->counted = r->n > 0 && r->operations &&
+	a->counted = r->n > 0 &&
 		     (r->outcome == CALLGRIND_EXACT || r->outcome == CALLGRIND_STATISTICAL || r->outcome == CALLGRIND_NOT_REPEATING);
 	a->exact = a->counted && r->outcome == CALLGRIND_EXACT;
 	if (!a->counted)
 		return;
 	a->instructions = r->ir[0], a->least = r->ir_min, a->most = r->ir_max, a->operations = r->operations;
-	a->per_op = (double)a->instructions / (double)a->operations;
+	a->per_op = (double)a->instructions / (a->operations ? (double)a->operations : 1);
 	a->per_malloc = per_call(r, "malloc");
 	a->per_free = per_call(r, "free");
 }
@@ -157,7 +167,7 @@ static int keep(struct session *s, const struct job *j, struct error *e)
 		runs[i] = (struct store_run){
 			.arm_id = a->id, .multiplier = 1, .outcome = x->counted ? "ok" : callgrind_outcome_name(r->outcome),
 			.detail = x->why[0] ? x->why : NULL, .operations = r->operations ? STORE_INT(r->operations) : (struct store_opt){ 0 },
-			.checksum = r->has_checksum ? checksum : NULL, .proof = a->artifact, .subject_hash = a->hash[0] ? a->hash : NULL,
+			.checksum = r->has_checksum ? checksum : NULL, .whole_process = x->whole_process, .proof = a->artifact, .subject_hash = a->hash[0] ? a->hash : NULL,
 			.samples = samples[i], .n_samples = m,
 		};
 	}
@@ -187,11 +197,12 @@ static int from_record(struct session *s, const struct exact_request *q, struct 
 	int64_t build = s->arms[q->arm].build.v, case_id = s->cases[q->index].id;
 	struct store_exact x;
 	int rc = store_exact(s->store, build, case_id, "instructions_exact", 1, &x, e);
-	if (rc || !x.found || !x.operations.known || x.repeats < 2)
+	if (rc || !x.found || x.repeats < 2)
 		return rc;
 	*a = (struct exact_answer){ .counted = true, .recorded = true, .exact = x.least >= x.most, .outcome = CALLGRIND_EXACT,
 				    .instructions = (uint64_t)x.median, .least = (uint64_t)x.least, .most = (uint64_t)x.most,
-				    .operations = (uint64_t)x.operations.v, .per_op = x.median / (double)x.operations.v };
+				    .operations = x.operations.known ? (uint64_t)x.operations.v : 0, .whole_process = !x.operations.known };
+	a->per_op = x.median / (a->operations ? (double)a->operations : 1);
 	if (!a->exact)
 		a->outcome = CALLGRIND_NOT_REPEATING;
 	rc = recorded_figure(s, build, case_id, "instructions_per_malloc", &a->per_malloc, e);
@@ -222,6 +233,7 @@ static int run_pool(struct pool *p, unsigned jobs, exact_progress *progress, voi
 			rc = rc ? rc : error_set(e, j->rc, "%s", j->error.text);
 		} else {
 			answer_of(&j->result, j->answer);
+			j->answer->whole_process = j->whole_process;
 			int kept = keep(p->s, j, e);
 			rc = rc ? rc : kept;
 			callgrind_release(&j->result);
@@ -243,9 +255,10 @@ int session_exact(struct session *s, const struct exact_request *requests, size_
 	struct job *list = x_calloc(n, sizeof(*list));
 	struct pool p = { .s = s, .todo = x_calloc(n, sizeof(*p.todo)), .finished = x_calloc(n, sizeof(*p.finished)),
 			  .lock = PTHREAD_MUTEX_INITIALIZER, .one_done = PTHREAD_COND_INITIALIZER };
+	bool *no_region = x_calloc(s->n_cases + 1, sizeof(*no_region));
 	int rc = 0;
 	for (size_t i = 0; !rc && i < n; i++) {
-		list[i] = (struct job){ .request = &requests[i], .answer = &out[i] };
+		list[i] = (struct job){ .request = &requests[i], .answer = &out[i], .no_region = no_region };
 		out[i] = (struct exact_answer){ 0 };
 		if (!again)
 			rc = from_record(s, &requests[i], &out[i], e);
@@ -256,6 +269,6 @@ int session_exact(struct session *s, const struct exact_request *requests, size_
 		rc = run_pool(&p, jobs, progress, ctx, n - p.n, n, e);
 	for (size_t i = 0; i < n; i++)
 		callgrind_release(&list[i].result);
-	free(list), free(p.todo), free(p.finished);
+	free(list), free(p.todo), free(p.finished), free(no_region);
 	return rc;
 }

@@ -5,8 +5,8 @@
 #include "harness/session.h"
 
 /*
- * Exact counts of a session's arms: the timed region under callgrind, on the canonical link, each made twice to show that
- * it repeats. A build that was counted on this case before is taken from the record.
+ * Exact counts of a session's arms: the timed region under callgrind, or the whole process of programs that mark none, on the
+ * canonical link, each made twice to show that it repeats. A build that was counted on this case before is taken from the record.
  */
 struct exact_request {
 	size_t arm, index; /* of the session's arms and cases */
@@ -20,7 +20,8 @@ struct exact_answer {
 	char why[600];	       /* why not counted, or not exact */
 	uint64_t instructions; /* of the region, of the first count */
 	uint64_t least, most;
-	uint64_t operations;
+	uint64_t operations; /* 0: the program counts none, and per_op is the whole run */
+	bool whole_process; /* no region: counted from exec to exit, the first process alone */
 	double per_op;
 	double per_malloc, per_free; /* NAN: not called, or not told apart */
 };

@@ -19,6 +19,7 @@ struct arm_state {
 	char *label, *prefix, *artifact;
 	char hash[HASH_HEX]; /* of the canonical file */
 	enum run_kind kind;
+	bool proves; /* the artifact must own malloc and its like in the workload */
 	struct relink *relink;
 	int64_t number; /* in the record */
 	int64_t id, aa_id; /* aa_id 0: not in the record yet */
@@ -36,6 +37,7 @@ struct case_state {
 	int64_t id;
 	char *program;
 	char *metric; /* judged by; settled by the first run */
+	bool whole_process; /* its runs mark no region: known after the first */
 	uint64_t next_round;
 	size_t rounds_done;
 	struct stats_disturbance *history;

@@ -35,6 +35,7 @@ static void add_event(struct session_events *ev, const struct counter_event *c, 
 	if (ev->n_all == SESSION_EVENTS_MAX)
 		return;
 	ev->all[ev->n_all] = (struct run_event_spec){ .attr = c->attr, .group = group };
+	ev->all_event[ev->n_all] = *c;
 	ev->all_metric[ev->n_all++] = x_strdup(metric_name(c->name));
 }
 
@@ -131,9 +132,37 @@ void session_events_arm(struct session_events *ev)
 		if (i >= ev->n_software && (i < begin || i >= end))
 			continue;
 		ev->spec[ev->n] = ev->all[i];
+		ev->index[ev->n] = i;
 		ev->metric[ev->n] = ev->all_metric[i];
 		ev->software[ev->n++] = i < ev->n_software;
 	}
+}
+
+void session_events_begin_process(const struct session_events *ev, struct counter_set *cs)
+{
+	struct counter_event list[HAKPERF_EVENTS];
+	*cs = (struct counter_set){ 0 };
+	for (size_t i = 0; i < ev->n; i++)
+		list[i] = ev->all_event[ev->index[i]];
+	if (ev->n)
+		(void)counter_open(cs, &counter_linux, COUNTER_CHILDREN, list, ev->n, NULL);
+}
+
+void session_events_end_process(const struct session_events *ev, struct counter_set *cs, struct run_result *r)
+{
+	struct counter_reading now[COUNTER_MAX];
+	const struct counter_reading zero = { 0 };
+	if (!r->whole_process || cs->n != ev->n || !cs->n || counter_read(cs, now, NULL)) {
+		counter_close(cs);
+		return;
+	}
+	r->n_events = cs->n;
+	for (size_t i = 0; i < cs->n; i++) {
+		struct run_event *x = &r->event[i];
+		*x = (struct run_event){ .raw = now[i].value, .enabled_ns = now[i].enabled_ns, .running_ns = now[i].running_ns };
+		x->counted = counter_judge(&zero, &now[i], &x->value) == COUNTER_COUNTED;
+	}
+	counter_close(cs);
 }
 
 void session_events_release(struct session_events *ev)
@@ -206,7 +235,7 @@ void session_samples_fill(struct session_samples *s, const struct run_result *r,
 	add(s, "voluntary_switches", STORE_COUNT(r->voluntary_switches), "rusage", "measured");
 	add(s, "involuntary_switches", STORE_COUNT(r->involuntary_switches), "rusage", "measured");
 	if (r->peak_rss_bytes)
-		add(s, "peak_rss_bytes", STORE_COUNT(r->peak_rss_bytes), r->whole_process ? "rusage" : "proc", r->whole_process ? "bound" : "measured");
+		add(s, "peak_rss_bytes", STORE_COUNT(r->peak_rss_bytes), r->whole_process ? "rusage" : "proc", "measured");
 	if (r->end_rss_bytes && !r->whole_process)
 		add(s, "rss_after_bytes", STORE_COUNT(r->end_rss_bytes), "proc", "measured");
 	add(s, "user_ns", STORE_COUNT(r->process_user_ns), "rusage", "measured");

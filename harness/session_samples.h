@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "harness/case.h"
+#include "harness/counter.h"
 #include "harness/run.h"
 #include "harness/store.h"
 
@@ -18,7 +19,9 @@ struct session_events {
 	bool software[HAKPERF_EVENTS];
 	size_t n;
 	struct run_event_spec all[SESSION_EVENTS_MAX]; /* software first, then hardware by passes */
+	struct counter_event all_event[SESSION_EVENTS_MAX];
 	char *all_metric[SESSION_EVENTS_MAX];
+	size_t index[HAKPERF_EVENTS]; /* into all, in the order of spec */
 	size_t n_software;
 	size_t n_all;
 	size_t pass_start[SESSION_EVENTS_MAX + 1]; /* of hardware passes, indices into all */
@@ -35,6 +38,14 @@ int session_events_choose(const char *const *names, struct session_events *ev, s
 /* Put the next pass into spec: hardware passes take turns from run to run, software events are in each. */
 void session_events_arm(struct session_events *ev);
 void session_events_release(struct session_events *ev);
+
+/*
+ * For a program that marks no region: count the armed events over the next program that this thread starts, with all its
+ * threads and children. begin() before the run; end() after it puts the readings into *r and closes. Events that do not
+ * open are absent.
+ */
+void session_events_begin_process(const struct session_events *ev, struct counter_set *cs);
+void session_events_end_process(const struct session_events *ev, struct counter_set *cs, struct run_result *r);
 
 struct session_samples {
 	struct store_sample *items;
