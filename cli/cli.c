@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/buf.h"
+#include "base/fs.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -92,9 +93,14 @@ int cli_db_path(const char *option, char **path, struct error *e)
 		return 0;
 	}
 	char *root;
-	int rc = cli_root(&root, e);
+	struct error no_git = { 0 };
+	int rc = cli_root(&root, &no_git);
+	if (rc && fs_exists("hakperf.ini")) { /* of a subject that lies elsewhere */
+		*path = x_strdup("results.db");
+		return 0;
+	}
 	if (rc)
-		return rc;
+		return error_set(e, rc, "%s", no_git.text);
 	*path = x_printf("%s/results.db", root);
 	free(root);
 	return 0;

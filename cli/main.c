@@ -50,6 +50,7 @@ static int words(int argc, char **argv)
 const struct cli_verb cli_verbs[] = {
 	{ "doctor", cmd_doctor, help_doctor, false },
 	{ "run", cmd_run, help_run, false },
+	{ "init", cmd_init, help_init, false },
 	{ "build", cmd_build, help_build, false },
 	{ "bench", cmd_bench, help_bench, false },
 	{ "compare", cmd_compare, help_compare, false },

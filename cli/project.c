@@ -110,7 +110,7 @@ int project_open(struct project *p, const char *config, const char *db, unsigned
 	*p = (struct project){ 0 };
 	struct error no_git = { 0 };
 	bool in_git = !cli_root(&p->root, &no_git);
-	bool needs_git = what & PROJECT_CONFIG && !(what & PROJECT_OPTIONAL) && !config && !getenv("HAKPERF_CONFIG");
+	bool needs_git = what & PROJECT_CONFIG && !(what & PROJECT_OPTIONAL) && !config && !getenv("HAKPERF_CONFIG") && !fs_exists("hakperf.ini");
 	int rc = find_programs(p, e);
 	if (!rc && !in_git && needs_git)
 		rc = error_set(e, no_git.code, "%s", no_git.text);

@@ -177,11 +177,13 @@ static int timed_table(struct measure *m, size_t k, FILE *to, struct error *e)
 				show_verdict(&y, v2, sizeof(v2));
 			}
 		}
-		if (per_op)
+		if (isnan(v))
+			snprintf(value, sizeof(value), "–");
+		else if (per_op)
 			snprintf(value, sizeof(value), "%.1f", v / 1e6);
 		else
 			table_number(v, value, sizeof(value));
-		if (per_op)
+		if (per_op && !isnan(v))
 			figure(metric, v, cost, sizeof(cost));
 		snprintf(rounds, sizeof(rounds), "%zu", x.a.log.n ? x.a.log.n : session_rounds_done(m->session, m->cases[k].index));
 		table_row(t, m->arms[a].label, value, cost, rounds, v1, v2);

@@ -10,6 +10,7 @@
 	extern const char help_##name[]
 
 VERB(run);
+VERB(init);
 VERB(build);
 VERB(bench);
 VERB(compare);

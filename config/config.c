@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <ini.h>
 #include <libgen.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,13 @@ static int bad(struct loader *l, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (!l->line)
+		return error_set(l->e, -EINVAL, "%s: %s", l->path, text);
 	return error_set(l->e, -EINVAL, "%s:%d: %s", l->path, l->line, text);
 }
+
+/* What a section's keys mean together is known at the end: the message names where the section begins. */
+#define bad_at(l, at, ...) ((l)->line = (at), bad((l), __VA_ARGS__))
 
 static void list_add(char ***list, const char *s)
 {
@@ -133,6 +139,7 @@ static void build_step(char ***steps, const char *value)
 static int recipe_key(struct loader *l, const char *name, const char *key, const char *value)
 {
 	struct config_recipe *r = named(l->c->recipes, l->c->n_recipes, name);
+	r->line = r->line ? r->line : l->line;
 	if (!strcmp(key, "build"))
 		build_step(&r->build, value);
 	else if (!strcmp(key, "artifact"))
@@ -212,6 +219,7 @@ static int variant_key(struct loader *l, const char *name, const char *key, cons
 static int class_key(struct loader *l, const char *name, const char *key, const char *value)
 {
 	struct config_class *k = named(l->c->classes, l->c->n_classes, name);
+	k->line = k->line ? k->line : l->line;
 	if (!strcmp(key, "min"))
 		return number(l, key, value, &k->min);
 	if (!strcmp(key, "max"))
@@ -222,6 +230,7 @@ static int class_key(struct loader *l, const char *name, const char *key, const 
 static int workload_key(struct loader *l, const char *name, const char *key, const char *value)
 {
 	struct config_workload *w = named(l->c->workloads, l->c->n_workloads, name);
+	w->line = w->line ? w->line : l->line;
 	bool second;
 	int rc = 0;
 	if (!strcmp(key, "command"))
@@ -319,6 +328,7 @@ static int main_key(struct loader *l, const char *name, const char *key, const c
 {
 	(void)name;
 	struct config_main *m = &l->c->main_job;
+	m->line = m->line ? m->line : l->line;
 	if (!strcmp(key, "good"))
 		set(&m->good, value);
 	else if (!strcmp(key, "bad"))
@@ -326,7 +336,7 @@ static int main_key(struct loader *l, const char *name, const char *key, const c
 	else if (!strcmp(key, "exact"))
 		cells(value, &m->exact, &m->n_exact);
 	else if (!strcmp(key, "timed"))
-		cells(value, &m->timed, &m->n_timed);
+		cells(value, &m->timed, &m->n_timed), m->timed_given = true;
 	else if (strcmp(key, "bisect"))
 		return bad(l, "[main] has no key '%s'", key);
 	else if (strpbrk(value, " \t,"))
@@ -406,13 +416,13 @@ static int check_recipes(struct loader *l)
 		struct config_recipe *r = &c->recipes[i];
 		const char *where = i ? r->name : "subject";
 		if (!r->build)
-			return error_set(l->e, -EINVAL, "%s: [%s] has no build command", l->path, where);
+			return bad_at(l, r->line, "[%s] has no build command", where);
 		if (i && !r->artifact && c->recipes[0].artifact)
 			r->artifact = x_strdup(c->recipes[0].artifact);
 		if (!r->artifact)
-			return error_set(l->e, -EINVAL, "%s: [%s] has no artifact (a path in the prefix)", l->path, where);
+			return bad_at(l, r->line, "[%s] has no artifact (a path in the prefix)", where);
 		if (r->artifact[0] == '/' || strstr(r->artifact, ".."))
-			return error_set(l->e, -EINVAL, "%s: artifact = %s must lie inside the prefix", l->path, r->artifact);
+			return bad_at(l, r->line, "artifact = %s must lie inside the prefix", r->artifact);
 	}
 	return 0;
 }
@@ -432,32 +442,60 @@ static int check_placeholders(struct loader *l, const struct config_workload *w)
 			for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++)
 				known |= !strcmp(name, own[k]);
 			if (!known)
-				return error_set(l->e, -EINVAL, "%s: [workload %s]: {%s} is not one of its parameters", l->path,
-						 w->name, name);
+				return bad_at(l, w->line, "[workload %s]: {%s} is not one of its parameters", w->name, name);
 		}
+	return 0;
+}
+
+/* Any lower-case word may name a parameter, so that a mistyped key would look like one: it must be used. */
+static int check_params(struct loader *l, const struct config_workload *w)
+{
+	for (size_t i = 0; i < w->n_params; i++) {
+		char *word = x_printf("{%s}", w->params[i].name);
+		bool used = false;
+		for (char **a = w->command; *a && !used; a++)
+			used = strstr(*a, word) != NULL;
+		free(word);
+		if (!used)
+			return bad_at(l, w->line, "[workload %s]: '%s' is neither a key nor a parameter that the command uses ({%s})", w->name,
+				      w->params[i].name, w->params[i].name);
+	}
 	return 0;
 }
 
 static int check_workload(struct loader *l, const struct config_workload *w)
 {
 	if (!w->command)
-		return error_set(l->e, -EINVAL, "%s: [workload %s] has no command", l->path, w->name);
+		return bad_at(l, w->line, "[workload %s] has no command", w->name);
 	for (char **k = w->classes; k && *k; k++)
 		if (!config_class(l->c, *k))
-			return error_set(l->e, -EINVAL, "%s: [workload %s]: there is no [class %s]", l->path, w->name, *k);
+			return bad_at(l, w->line, "[workload %s]: there is no [class %s]", w->name, *k);
 	if (w->scale && !config_param(w, w->scale))
-		return error_set(l->e, -EINVAL, "%s: [workload %s]: scale = %s is not one of its parameters", l->path, w->name,
+		return bad_at(l, w->line, "[workload %s]: scale = %s is not one of its parameters", w->name,
 				 w->scale);
-	return check_placeholders(l, w);
+	regex_t re;
+	int bad_pattern = w->figure ? regcomp(&re, w->figure, REG_EXTENDED | REG_NEWLINE) : 0;
+	if (bad_pattern) {
+		char why[128];
+		regerror(bad_pattern, &re, why, sizeof(why));
+		return bad_at(l, w->line, "[workload %s]: figure = %s: %s", w->name, w->figure, why);
+	}
+	size_t groups = w->figure ? re.re_nsub : 1;
+	if (w->figure)
+		regfree(&re);
+	if (groups < 1)
+		return bad_at(l, w->line, "[workload %s]: figure = %s: put the number into a group, like ([0-9.]+)", w->name, w->figure);
+	int rc = check_placeholders(l, w);
+	return rc ? rc : check_params(l, w);
 }
 
 static int check_cell(struct loader *l, const struct config_cell *cell)
 {
 	const struct config_workload *w = config_workload(l->c, cell->workload);
 	if (!w)
-		return error_set(l->e, -EINVAL, "%s: [main]: there is no [workload %s]", l->path, cell->workload);
+		return bad_at(l, l->c->main_job.line, "[main]: there is no [workload %s]", cell->workload);
 	if (cell->class_name && !config_class(l->c, cell->class_name))
-		return error_set(l->e, -EINVAL, "%s: [main]: there is no [class %s]", l->path, cell->class_name);
+		return bad_at(l, l->c->main_job.line, "[main]: there is no [class %s]", cell->class_name);
 	return 0;
 }
 
@@ -465,13 +503,14 @@ static int check_cell(struct loader *l, const struct config_cell *cell)
 static int check(struct loader *l)
 {
 	struct config *c = l->c;
-	if (!c->subject.name)
-		return error_set(l->e, -EINVAL, "%s: [subject] wants a name", l->path);
+	if (!c->subject.name) {
+		const char *folder = strrchr(c->folder, '/');
+		set(&c->subject.name, folder && folder[1] ? folder + 1 : c->folder);
+	}
 	int rc = check_recipes(l);
 	for (size_t i = 0; !rc && i < c->n_classes; i++)
 		if (c->classes[i].max < c->classes[i].min || !c->classes[i].max)
-			rc = error_set(l->e, -EINVAL, "%s: [class %s]: max must be at least min, and above 0", l->path,
-				       c->classes[i].name);
+			rc = bad_at(l, c->classes[i].line, "[class %s]: max must be at least min, and above 0", c->classes[i].name);
 	for (size_t i = 0; !rc && i < c->n_workloads; i++)
 		rc = check_workload(l, &c->workloads[i]);
 	struct config_main *m = &c->main_job;
@@ -493,6 +532,14 @@ static void fill_defaults(struct config *c)
 	for (size_t i = 0; i < c->n_workloads; i++)
 		if (!c->workloads[i].phase)
 			set(&c->workloads[i].phase, "steady");
+	/* Without a main job: all workloads are timed, and a bisect is by the first. */
+	struct config_main *m = &c->main_job;
+	if (!m->bisect.workload && c->n_workloads)
+		m->bisect.workload = x_strdup(c->workloads[0].name);
+	for (size_t i = 0; i < c->n_workloads && !m->timed_given; i++) {
+		m->timed = x_realloc(m->timed, m->n_timed + 1, sizeof(*m->timed));
+		m->timed[m->n_timed++] = (struct config_cell){ .workload = x_strdup(c->workloads[i].name) };
+	}
 }
 
 int config_load(const char *path, struct config *c, struct error *e)

@@ -28,6 +28,7 @@ struct config_recipe {
 	char **build;	/* command lines, one step each, with {src} {prefix} {jobs} {cc} {cflags} {variant}: see bisect/recipe.h */
 	char *artifact; /* path in the prefix */
 	char **test;	/* command lines that test what was built, after the build steps; NULL: none */
+	int line;	/* of the file, where the section's first key stands */
 };
 
 struct config_subject {
@@ -51,6 +52,7 @@ struct config_variant {
 struct config_class {
 	char *name;
 	uint64_t min, max;
+	int line;
 };
 
 struct config_param {
@@ -72,6 +74,7 @@ struct config_workload {
 	bool exact;		 /* one thread and deterministic: may be counted by callgrind */
 	char *figure, *figure_unit; /* foreign command: regular expression with one group that holds the figure */
 	bool figure_lower_is_better;
+	int line;
 };
 
 struct config_claim {
@@ -92,11 +95,13 @@ struct config_cell {
 /* The main job: which question it asks. */
 struct config_main {
 	char *good, *bad;	   /* revisions; NULL where the file has no [main] */
-	struct config_cell bisect; /* searched by exact count and by throughput */
+	struct config_cell bisect; /* searched by exact count and by throughput; default: the first workload */
 	struct config_cell *exact; /* exact counts for every phase */
 	size_t n_exact;
-	struct config_cell *timed; /* timed for every phase */
+	struct config_cell *timed; /* timed for every phase; default: every workload with all its classes */
 	size_t n_timed;
+	bool timed_given;
+	int line;
 };
 
 struct config {

@@ -291,14 +291,16 @@ char *session_find_program(const char *name)
 		free(real);
 		return NULL;
 	}
-	const char *path = getenv("PATH");
-	for (const char *s = path ? path : "/usr/local/bin:/usr/bin:/bin"; *s;) {
-		size_t n = strcspn(s, ":");
-		char *file = x_printf("%.*s/%s", (int)n, s, name);
-		if (n && executable(file))
-			return file;
-		free(file);
-		s += n + (s[n] == ':');
-	}
+	/* The places that a run's own PATH names come first: what a program starts by name is then of the same installation. */
+	const char *paths[] = { "/usr/local/bin:/usr/bin:/bin", getenv("PATH") };
+	for (size_t i = 0; i < 2; i++)
+		for (const char *s = paths[i] ? paths[i] : ""; *s;) {
+			size_t n = strcspn(s, ":");
+			char *file = x_printf("%.*s/%s", (int)n, s, name);
+			if (n && executable(file))
+				return file;
+			free(file);
+			s += n + (s[n] == ':');
+		}
 	return NULL;
 }

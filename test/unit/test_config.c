@@ -92,7 +92,7 @@ static void one_clear_line(void **state)
 		int line;
 		const char *text, *message; /* what the message must hold */
 	} rows[] = {
-		{ __LINE__, "", "[subject] wants a name" },
+		{ __LINE__, "", "[subject] has no build command" },
 		{ __LINE__, "[subject]\nname = toy\n", "no build command" },
 		{ __LINE__, "[subject]\nname = toy\nbuild = x\n", "no artifact" },
 		{ __LINE__, "[subject]\nname = toy\nbuild = x\nartifact = ../y\n", "inside the prefix" },
@@ -108,7 +108,10 @@ static void one_clear_line(void **state)
 		{ __LINE__, SUBJECT "[class C]\nmin = -1\n", "not a whole number" },
 		{ __LINE__, SUBJECT "[class C]\nmin = 99999999999999999999\n", "not a whole number" },
 		{ __LINE__, SUBJECT "[class C]\nmin = 5\nmax = 4\n", "at least min" },
-		{ __LINE__, SUBJECT "[workload w]\nn = 1\n", "has no command" },
+		{ __LINE__, SUBJECT "[workload w]\nn = 1\n", ":6: [workload w] has no command" },
+		{ __LINE__, SUBJECT "[workload w]\ncommand = x\nfigre = 1\n", ":6: [workload w]: 'figre' is neither a key nor a parameter" },
+		{ __LINE__, SUBJECT "[workload w]\ncommand = x\nfigure = ([0-9\n", ":6: [workload w]: figure = ([0-9: " },
+		{ __LINE__, SUBJECT "[workload w]\ncommand = x\nfigure = [0-9]+\n", "put the number into a group" },
 		{ __LINE__, SUBJECT "[workload w]\ncommand = x {m}\nn = 1\n", "{m} is not one of its parameters" },
 		{ __LINE__, SUBJECT "[workload w]\ncommand = x\nscale = n\n", "scale = n is not" },
 		{ __LINE__, SUBJECT "[workload w]\ncommand = x\nclasses = C9\n", "no [class C9]" },
