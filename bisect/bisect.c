@@ -438,6 +438,21 @@ static const char *own_metric(const struct bench_case *c)
 	return c->by_wall ? "wall_ns" : "cpu_ns";
 }
 
+/* The ends do not differ, or cannot be told apart: there is nothing to search for. */
+static json_t *ends_result(struct bisect *b)
+{
+	const struct stats_answer *a = &b->ends.a;
+	char why[300];
+	if (!b->exact && a->verdict == STATS_INVALID)
+		return bisect_result(b, "invalid", b->ends.detail);
+	if (b->exact || a->verdict == STATS_NO_CHANGE)
+		return bisect_result(b, "no difference", "good and bad do not differ in this configuration: a search would name a random commit");
+	snprintf(why, sizeof(why), "good and bad could not be told apart in the time given%s", a->more_rounds ? "" : ", and more rounds would hardly help");
+	if (a->more_rounds)
+		snprintf(why + strlen(why), sizeof(why) - strlen(why), ": about %zu more rounds would likely decide (--max-time)", a->more_rounds);
+	return bisect_result(b, "cannot tell", why);
+}
+
 static int ask(struct bisect *b, json_t **result, struct error *e)
 {
 	bool differ = false, resumed, again = true;
@@ -459,10 +474,7 @@ static int ask(struct bisect *b, json_t **result, struct error *e)
 	if (rc)
 		return rc;
 	if (!differ && !b->o->all) {
-		bool sure = b->exact || b->ends.a.verdict == STATS_NO_CHANGE;
-		*result = bisect_result(b, b->ends.a.verdict == STATS_INVALID ? "invalid" : sure ? "no difference" : "cannot tell",
-					b->ends.a.verdict == STATS_INVALID ? b->ends.detail :
-					"good and bad do not differ in this configuration: a search would name a random commit");
+		*result = ends_result(b);
 		return 0;
 	}
 	rc = open_search(b, e);

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough turns that one of them more or less does not show in the third digit, few enough for a third of a second. */
-#define EXACT_OPERATIONS 200000
-#define EXACT_WARMUP 20000
+/* Enough turns that one of them more or less does not show in the third digit, few enough that callgrind's start is most of the time. */
+#define EXACT_OPERATIONS 60000
+#define EXACT_WARMUP 6000
 #define EXACT_COSTS_MAX 300 /* functions kept of one count, dearest first */
 
 struct job {
