@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "bisect/bisect_private.h"
 #include "harness/session_samples.h"
+#include "harness/network.h"
 #include "harness/store_read.h"
 
 #include <assert.h>
@@ -359,6 +360,8 @@ static int open_session(struct bisect *b, struct error *e)
 		.metric = b->exact ? NULL : b->metric, .workloads = o->workloads, .control = o->control,
 		.toolkit_version = o->toolkit_version, .lock_wait_s = o->lock_wait_s,
 	};
+	if (!o->subject->config->subject.network)
+		network_leave();
 	int rc = session_open(&so, &b->session, e);
 	free(request);
 	return rc ? rc : session_add_case(b->session, o->c, &b->index, e);

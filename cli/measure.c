@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cli/version.h"
+#include "harness/network.h"
 #include "harness/store_read.h"
 
 #include <assert.h>
@@ -120,6 +121,8 @@ int measure_open(struct measure *m, const char *verb, json_t *request, const cha
 		.store = m->p->store, .verb = verb, .request_json = text, .metric = metric, .delta = -1, .workloads = m->p->workloads,
 		.control = m->p->control, .toolkit_version = hakperf_version, .lock_wait_s = lock_wait_s,
 	};
+	if (!m->p->config.subject.network)
+		network_leave();
 	int rc = session_open(&o, &m->session, e);
 	free(text);
 	for (size_t i = 0; !rc && i < m->n_arms; i++)
