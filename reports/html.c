@@ -108,11 +108,11 @@ static void cell(const struct table *t, const struct row *r, size_t c, struct bu
 static void table(const struct table *t, struct buf *out)
 {
 	/* A table wider than the window scrolls by itself; keyboards reach it. */
-	buf_puts(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"");
+	buf_puts(out, "<p class=\"caption\">");
 	escape_html(t->caption, out);
-	buf_puts(out, "\"><table>");
-	element("caption", t->caption, out);
-	buf_puts(out, "\n<thead><tr>");
+	buf_puts(out, "</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"");
+	escape_html(t->caption, out);
+	buf_puts(out, "\"><table>\n<thead><tr>");
 	for (size_t c = 0; c < t->n_columns; c++) {
 		buf_puts(out, t->columns[c].align == ALIGN_RIGHT ? "<th scope=\"col\" class=\"r\">" : "<th scope=\"col\">");
 		escape_html(t->columns[c].name, out);

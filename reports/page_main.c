@@ -180,19 +180,6 @@ static void pictures(struct report *rp, struct page *p, size_t exact_case, size_
 	}
 }
 
-static void row_head(struct table *t, const struct record_arm *a)
-{
-	char id[16];
-	struct line *l;
-	table_begin_row(t);
-	l = table_cell(t);
-	line_text(l, "%s", a->label);
-	if (a->commit && strncmp(a->commit, a->label, 7))
-		line_small(l, "%s", short_id(a->commit, id));
-	if (a->subject)
-		table_hover(t, "%s", a->subject);
-}
-
 static void exact_table(const struct record *r, struct page *p)
 {
 	size_t columns = 0;
@@ -208,7 +195,7 @@ static void exact_table(const struct record *r, struct page *p)
 		if (r->cases[c].exact)
 			table_column(t, ALIGN_RIGHT, "%s", columns > 1 && r->cases[c].size_class ? r->cases[c].size_class : r->cases[c].name);
 	for (size_t a = 0; a < r->n_arms; a++) {
-		row_head(t, &r->arms[a]);
+		part_row_head(t, &r->arms[a]);
 		for (size_t c = 0; c < r->n_cases; c++) {
 			const struct record_exact *x = record_exact_of(r, c, a), *before = NULL;
 			if (!r->cases[c].exact)
@@ -259,7 +246,7 @@ static int timed_table(struct report *rp, struct page *p, struct error *e)
 			table_column(t, ALIGN_RIGHT, "%s, %s", r->cases[c].name, record_cost_unit(&r->cases[c]));
 	int rc = 0;
 	for (size_t a = 0; !rc && a < r->n_arms; a++) {
-		row_head(t, &r->arms[a]);
+		part_row_head(t, &r->arms[a]);
 		for (size_t c = 0; !rc && c < r->n_cases; c++) {
 			const struct record_case *k = &r->cases[c];
 			const struct record_timed *v = record_timed_of(r, c, a);
@@ -316,6 +303,28 @@ static void repeat(struct report *rp, struct page *p)
 		  (long long)rp->run.session->plan_seed);
 }
 
+static void all_pages(struct report *rp, struct page *p)
+{
+	struct line *l;
+	char stem[40];
+	page_heading(p, 2, "All pages");
+	line_link(l = page_item(p), "phases", "Phases");
+	line_text(l, ": every revision and workload against the one before and the base, the functions a step is made of");
+	for (size_t i = 0; i < rp->bisects.n && i < REPORT_BISECTS; i++) {
+		const struct store_bisect_row *b = &rp->bisects.items[i];
+		char good[16], bad[16];
+		snprintf(stem, sizeof(stem), "bisect-%lld", (long long)b->id);
+		line_link(l = page_item(p), stem, "Bisect %lld", (long long)b->id);
+		line_text(l, ": %s to %s by %s, %s", short_id(b->good, good), short_id(b->bad, bad), b->metric ? b->metric : "a metric chosen on the way", b->state);
+	}
+	line_link(l = page_item(p), "compare", "First against last");
+	line_text(l, ": the two ends of the newest session side by side");
+	line_link(l = page_item(p), "history", "History");
+	line_text(l, ": every measured commit, and where the figures step");
+	line_link(l = page_item(p), "machine", "Machine");
+	line_text(l, ": what was counted and where from, the noise, disturbances, everything in the record");
+}
+
 static int empty(struct page *p)
 {
 	struct line *l = page_open_answer(p, TONE_UNSURE, "Nothing yet");
@@ -347,9 +356,9 @@ int page_main(struct report *rp, struct page **out, struct error *e)
 	}
 	asked(rp, p, exact ? exact : timed);
 	if (exact)
-		rp->worse |= part_bisect_answer(p, exact, "Largest step in instructions", exact_row->id, false);
+		rp->worse |= part_bisect_answer(p, exact, "Largest step in instructions", exact_row->id, true);
 	if (timed)
-		rp->worse |= part_bisect_answer(p, timed, "Largest step in time", timed_row->id, false);
+		rp->worse |= part_bisect_answer(p, timed, "Largest step in time", timed_row->id, true);
 	bool time_found = timed && json_array_size(json_object_get(timed, "culprits"));
 	int rc = answers_of_phases(rp, p, exact_case, timed_case, !exact, !time_found, e);
 	if (!rc) {
@@ -361,8 +370,10 @@ int page_main(struct report *rp, struct page **out, struct error *e)
 		page_heading(p, 2, "The machine, and what it could not count");
 		rc = part_machine(p, r, true, e);
 	}
-	if (!rc)
+	if (!rc) {
 		repeat(rp, p);
+		all_pages(rp, p);
+	}
 	json_decref(exact), json_decref(timed);
 	return rc;
 }

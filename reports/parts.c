@@ -37,6 +37,12 @@ const char *short_id(const char *commit, char out[16])
 	return out;
 }
 
+/* A label is the user's: only a full id is cut. */
+static const char *label(const char *text, char out[16])
+{
+	return strlen(text) >= 40 && strspn(text, "0123456789abcdef") == strlen(text) ? short_id(text, out) : text;
+}
+
 void part_commit(struct line *l, const char *commit, const char *subject, const char *phase)
 {
 	char id[16];
@@ -53,6 +59,19 @@ void part_commit(struct line *l, const char *commit, const char *subject, const 
 void part_commit_json(struct line *l, const json_t *c)
 {
 	part_commit(l, part_str(c, "commit"), part_str(c, "subject"), part_str(c, "phase"));
+}
+
+void part_row_head(struct table *t, const struct record_arm *a)
+{
+	char id[16];
+	struct line *l;
+	table_begin_row(t);
+	l = table_cell(t);
+	line_text(l, "%s", label(a->label, id));
+	if (a->commit && strncmp(a->commit, a->label, 7))
+		line_small(l, "%s", short_id(a->commit, id));
+	if (a->subject)
+		table_hover(t, "%s", a->subject);
 }
 
 struct figure part_exact_figure(const struct record_exact *x)
@@ -108,12 +127,15 @@ void part_noise_cell(struct table *t, const struct record_case *c, const struct 
 static void ticks(struct plot *p, const struct axis *a)
 {
 	char id[16];
+	size_t phases = 0;
 	p->x_lo = -0.6, p->x_hi = (double)a->n - 0.4;
+	for (size_t i = 0; i < a->n; i++)
+		phases += a->commits[i].phase != NULL;
 	for (size_t i = 0; i < a->n; i++) {
 		const struct axis_commit *c = &a->commits[i];
 		if (c->phase)
 			plot_add_tick(p, (double)i, true, c->phase);
-		else if (a->n <= 48)
+		else if (!phases && a->n <= 48)
 			plot_add_tick(p, (double)i, false, short_id(c->id, id));
 	}
 }

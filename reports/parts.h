@@ -18,6 +18,9 @@ void part_commit(struct line *l, const char *commit, const char *subject, const 
 /* The same from an object of a bisect's result. */
 void part_commit_json(struct line *l, const json_t *c);
 
+/* Begin a table's row: the arm's label, its commit below. */
+void part_row_head(struct table *t, const struct record_arm *a);
+
 /* A change of a cost in per cent with its interval, and its verdict: one cell each. */
 void part_change_cells(struct table *t, const struct record_case *c, const struct record_change *k);
 /* "yes", "no" or why it cannot be said: against what A/A pairs of this session differ by. */
@@ -47,6 +50,9 @@ double part_num(const json_t *o, const char *key);
 /* "2025-11-08 14:02 UTC"; out has room for 32. */
 const char *part_time(int64_t unix_s, char out[32]);
 
+/* So many bisects, the newest, have a page of their own. */
+#define REPORT_BISECTS 12
+
 /* The pages; each is in a file of its own. */
 struct report {
 	struct store *store;
@@ -58,3 +64,8 @@ struct report {
 	bool worse;
 };
 int page_main(struct report *rp, struct page **out, struct error *e);
+int page_phases(struct report *rp, struct page **out, struct error *e);
+int page_bisect(struct report *rp, int64_t id, struct page **out, struct error *e); /* id 0: the newest */
+int page_machine(struct report *rp, struct page **out, struct error *e);
+int page_compare(struct report *rp, const char *argument, struct page **out, struct error *e);
+int page_history(struct report *rp, const char *argument, struct page **out, struct error *e);

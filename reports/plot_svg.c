@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /*
  * Colours go through gnuplot as ones that nobody would choose, (group, index, …), and come back as CSS variables:
@@ -340,56 +339,82 @@ int plot_dress(const struct plot *p, const char *svg, const struct plot_words *w
 	return 0;
 }
 
-static int run_gnuplot(const char *script, struct child_result *r, struct error *e)
+/* One picture of a batch: gnuplot starts once for all of a page. */
+struct picture {
+	struct plot *plot;
+	char prefix[24];
+	char **svg; /* of the plot */
+	struct plot_words words;
+};
+
+static int run_gnuplot(const char *folder, const struct buf *script, struct error *e)
 {
-	char path[] = "/tmp/hakperf-plot-XXXXXX";
-	int fd = mkstemp(path);
-	if (fd < 0)
-		return error_errno(e, errno, "cannot write a script for gnuplot below /tmp");
-	size_t n = strlen(script);
-	int rc = 0;
-	if (write(fd, script, n) != (ssize_t)n)
-		rc = error_errno(e, errno ? errno : EIO, "cannot write %s", path);
-	close(fd);
+	char *path = x_printf("%s/script", folder);
+	struct child_result r = { 0 };
 	const char *argv[] = { "gnuplot", "-d", path, NULL };
 	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL };
-	struct child_spec spec = { .argv = argv, .env = env, .timeout_ns = 60000000000u, .cpu = -1, .pass_fd = -1, .max_output = 64u << 20 };
+	struct child_spec spec = { .argv = argv, .env = env, .timeout_ns = 120000000000u, .cpu = -1, .pass_fd = -1 };
+	int rc = fs_write(path, script->data, script->len, e);
 	if (!rc)
-		rc = child_run(&spec, r, e);
-	unlink(path);
-	if (!rc && r->outcome == CHILD_NOT_STARTED)
+		rc = child_run(&spec, &r, e);
+	if (!rc && r.outcome == CHILD_NOT_STARTED)
 		rc = error_set(e, -ENOENT, "gnuplot is not installed: pages go without pictures (apt-get install gnuplot-nox)");
-	else if (!rc && (r->outcome != CHILD_EXITED || r->status))
-		rc = error_set(e, -EPROTO, "gnuplot failed: %.300s", buf_str(&r->err));
-	return rc;
-}
-
-static int draw(const struct plot *p, int width, int height, const char *id_prefix, char **svg, struct error *e)
-{
-	struct plot_words words = { 0 };
-	struct buf script = { 0 }, out = { 0 };
-	struct child_result r = { 0 };
-	plot_script(p, width, height, &words, &script);
-	int rc = run_gnuplot(script.data, &r, e);
-	if (!rc)
-		rc = plot_dress(p, buf_str(&r.out), &words, id_prefix, &out, e);
-	if (!rc)
-		*svg = buf_detach(&out);
+	else if (!rc && (r.outcome != CHILD_EXITED || r.status))
+		rc = error_set(e, -EPROTO, "gnuplot failed: %.300s", buf_str(&r.err));
 	child_release(&r);
-	buf_release(&script), buf_release(&out);
-	plot_words_release(&words);
+	free(path);
 	return rc;
 }
 
-int plot_draw(struct plot *p, unsigned number, struct error *e)
+static int collect(const char *folder, struct picture *list, size_t n, struct error *e)
 {
-	char prefix[32];
-	if (plot_empty(p))
-		return 0;
-	snprintf(prefix, sizeof(prefix), "p%uw", number);
-	int rc = draw(p, 920, p->height, prefix, &p->svg_wide, e);
-	snprintf(prefix, sizeof(prefix), "p%un", number);
+	int rc = 0;
+	for (size_t i = 0; !rc && i < n; i++) {
+		char *path = x_printf("%s/%zu.svg", folder, i);
+		struct buf raw = { 0 }, out = { 0 };
+		rc = fs_read(path, 64u << 20, &raw, e);
+		if (!rc)
+			rc = plot_dress(list[i].plot, buf_str(&raw), &list[i].words, list[i].prefix, &out, e);
+		if (!rc)
+			*list[i].svg = buf_detach(&out);
+		buf_release(&raw), buf_release(&out);
+		free(path);
+	}
+	return rc;
+}
+
+int plot_draw(struct plot *const *plots, size_t n, struct error *e)
+{
+	char folder[] = "/tmp/hakperf-plot-XXXXXX";
+	struct picture *list = x_calloc(2 * n, sizeof(*list));
+	struct buf script = { 0 };
+	size_t pictures = 0;
+	int rc = 0;
+	if (!mkdtemp(folder)) {
+		free(list);
+		return error_errno(e, errno, "cannot make a folder for gnuplot below /tmp");
+	}
+	for (size_t i = 0; i < 2 * n; i++) {
+		struct plot *p = plots[i / 2];
+		bool narrow = i & 1;
+		if (plot_empty(p))
+			continue;
+		struct picture *k = &list[pictures];
+		k->plot = p, k->svg = narrow ? &p->svg_narrow : &p->svg_wide;
+		snprintf(k->prefix, sizeof(k->prefix), "p%zu%c", i / 2, narrow ? 'n' : 'w');
+		buf_printf(&script, "reset\nset output '%s/%zu.svg'\n", folder, pictures++);
+		plot_script(p, narrow ? 340 : 920, narrow && p->height > 300 ? 300 : p->height, &k->words, &script);
+	}
+	if (pictures) {
+		buf_puts(&script, "unset output\n");
+		rc = run_gnuplot(folder, &script, e);
+	}
 	if (!rc)
-		rc = draw(p, 340, p->height < 300 ? p->height : 300, prefix, &p->svg_narrow, e);
+		rc = collect(folder, list, pictures, e);
+	for (size_t i = 0; i < pictures; i++)
+		plot_words_release(&list[i].words);
+	fs_remove(folder, e);
+	free(list);
+	buf_release(&script);
 	return rc;
 }

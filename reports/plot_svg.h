@@ -5,11 +5,11 @@
 #include "reports/plot.h"
 
 /*
- * Draw with gnuplot: svg_wide for a screen, svg_narrow for a phone. Their colours are the page's CSS variables (--ink, --soft, --grid,
- * --c0 … --c7), ids are unique for `number`, which no other picture of the page may have.
+ * Draw all plots of a page with one gnuplot: svg_wide for a screen, svg_narrow for a phone. Their colours are the page's CSS variables (--ink,
+ * --soft, --grid, --c0 … --c7, --h0 … --h9), their ids unique among them. Empty plots stay undrawn.
  * -ENOENT: gnuplot is not installed; the page then goes without pictures and says so.
  */
-int plot_draw(struct plot *p, unsigned number, struct error *e);
+int plot_draw(struct plot *const *plots, size_t n, struct error *e);
 
 /*
  * The pure half, for tests: the script for one picture of this size, and what becomes of gnuplot's SVG. *words: the

@@ -206,27 +206,48 @@ static double cost(const struct record_case *c, double value, double operations)
 	return c->inverse ? 1e9 / value : c->additive ? value / operations : value;
 }
 
-static void summarise(struct record_timed *t, double *v, size_t n)
+static void summarise(struct record_timed *t, const double *v, size_t n)
 {
 	struct stats_interval ci = stats_once(v, n, 0.95);
 	*t = (struct record_timed){ n, ci.mid, isfinite(ci.lo) ? ci.lo : NAN, isfinite(ci.hi) ? ci.hi : NAN };
 }
 
-/* Values of one case, arm after arm; every case has a metric of its own. */
+/* Values of one case; every case has a metric of its own. */
 static const char timed_sql[] =
-	"SELECT run.arm_id, sample.value, run.operations, source.name FROM round CROSS JOIN run ON run.round_id = round.id"
+	"SELECT run.arm_id, sample.value, run.operations, source.name, round.number FROM round CROSS JOIN run ON run.round_id = round.id"
 	" CROSS JOIN sample ON sample.run_id = run.id AND sample.metric_id = (SELECT id FROM metric WHERE name = :metric)"
 	" CROSS JOIN source ON source.id = sample.source_id"
 	" WHERE round.session_id = :session AND round.case_id = :case AND round.kind = 'timed' AND NOT round.disturbed"
 	" AND run.outcome = 'ok' AND run.multiplier = 1";
 
+static const char *known_source(const char *name)
+{
+	static const char *const known[] = { "thread_cpu_clock", "monotonic_clock", "pmu", "perf_software", "tsc", "rusage", "proc", "output" };
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(known[i], name))
+			return known[i];
+	return "see the record";
+}
+
+static double *matrix_row(struct record_matrix *m, size_t n_arms, size_t round, size_t *cap)
+{
+	while (m->n_rounds <= round) {
+		if (m->n_rounds >= *cap) {
+			*cap = *cap ? 2 * *cap : 32;
+			m->v = x_realloc(m->v, *cap * n_arms, sizeof(*m->v));
+		}
+		for (size_t a = 0; a < n_arms; a++)
+			m->v[m->n_rounds * n_arms + a] = NAN;
+		m->n_rounds++;
+	}
+	return m->v + round * n_arms;
+}
+
 static int load_timed_case(struct record *r, size_t c, const struct arm_map *map, struct error *e)
 {
 	struct record_case *k = &r->cases[c];
-	struct values {
-		double *v;
-		size_t n, cap;
-	} *all = x_calloc(r->n_arms + 1, sizeof(*all));
+	struct record_matrix *m = &r->matrix[c];
+	size_t cap = 0;
 	struct store_rows *q = rows_open(r->store, timed_sql);
 	rows_bind_text(q, ":metric", k->metric);
 	rows_bind_int(q, ":session", r->session->id);
@@ -237,24 +258,21 @@ static int load_timed_case(struct record *r, size_t c, const struct arm_map *map
 		double v = cost(k, rows_real(q, 1), rows_null(q, 2) ? NAN : rows_real(q, 2));
 		if (a == SIZE_MAX || isnan(v))
 			continue;
-		x_grow(all[a].v, all[a].n, all[a].cap);
-		all[a].v[all[a].n++] = v;
-		if (!k->timed) {
-			k->timed = true;
-			size_t n;
-			const struct metric *m = metric_table(&n);
-			(void)m;
-			k->source = !strcmp(rows_text(q, 3), "thread_cpu_clock") ? "thread_cpu_clock" : !strcmp(rows_text(q, 3), "monotonic_clock") ?
-				"monotonic_clock" : !strcmp(rows_text(q, 3), "pmu") ? "pmu" : "the record";
-		}
+		matrix_row(m, r->n_arms, (size_t)rows_int(q, 4), &cap)[a] = v;
+		if (!k->timed)
+			k->timed = true, k->source = known_source(rows_text(q, 3));
 	}
 	rows_close(q);
+	double *v = x_calloc(m->n_rounds + 1, sizeof(*v));
 	for (size_t a = 0; a < r->n_arms; a++) {
-		if (all[a].n)
-			summarise(&r->timed[cell(r, c, a)], all[a].v, all[a].n);
-		free(all[a].v);
+		size_t n = 0;
+		for (size_t i = 0; i < m->n_rounds; i++)
+			if (!isnan(m->v[i * r->n_arms + a]))
+				v[n++] = m->v[i * r->n_arms + a];
+		if (n)
+			summarise(&r->timed[cell(r, c, a)], v, n);
 	}
-	free(all);
+	free(v);
 	return rc;
 }
 
@@ -319,6 +337,7 @@ int record_load(struct store *s, int64_t session, struct record *out, struct err
 	size_t cells = out->n_arms * out->n_cases + 1;
 	out->exact = x_calloc(cells, sizeof(*out->exact));
 	out->timed = x_calloc(cells, sizeof(*out->timed));
+	out->matrix = x_calloc(out->n_cases + 1, sizeof(*out->matrix));
 	for (size_t i = 0; i < cells; i++) {
 		out->exact[i] = (struct record_exact){ .per_op = NAN, .per_malloc = NAN, .per_free = NAN, .least = NAN, .most = NAN };
 		out->timed[i] = (struct record_timed){ .median = NAN, .lo = NAN, .hi = NAN };
@@ -343,7 +362,9 @@ void record_release(struct record *r)
 {
 	for (size_t i = 0; i < r->n_cases; i++)
 		free(r->cases[i].name), free(r->cases[i].words);
-	free(r->arms), free(r->cases), free(r->exact), free(r->timed);
+	for (size_t i = 0; i < r->n_cases && r->matrix; i++)
+		free(r->matrix[i].v);
+	free(r->matrix), free(r->arms), free(r->cases), free(r->exact), free(r->timed);
 	store_free(r->sessions.pool), store_free(r->arm_rows.pool), store_free(r->case_rows.pool), store_free(r->verdicts.pool);
 	*r = (struct record){ 0 };
 }
@@ -364,6 +385,33 @@ static void set_ratio(const struct record_case *c, struct record_change *k, doub
 	k->hi = c->inverse ? lo > 0 ? 1 / lo : INFINITY : hi;
 }
 
+size_t record_pairs(const struct record *r, size_t case_at, size_t a, size_t b, double *x)
+{
+	const struct record_matrix *m = &r->matrix[case_at];
+	size_t n = 0;
+	for (size_t i = 0; i < m->n_rounds; i++) {
+		double ratio = stats_log_ratio(m->v[i * r->n_arms + a], m->v[i * r->n_arms + b]);
+		if (!isnan(ratio))
+			x[n++] = ratio;
+	}
+	return n;
+}
+
+/* Judged by the costs of many arms: no controls are asked. */
+static void change_of_pairs(const struct record *r, size_t case_at, size_t a, size_t b, struct record_change *out)
+{
+	const struct record_case *c = &r->cases[case_at];
+	double *x = x_calloc(r->matrix[case_at].n_rounds + 1, sizeof(*x));
+	size_t n = record_pairs(r, case_at, a, b, x);
+	struct stats_question q = { .delta = r->session->delta.known ? r->session->delta.v : -1,
+				    .confidence = r->session->confidence.known ? r->session->confidence.v : 0,
+				    .better = c->higher_better && !c->inverse ? STATS_HIGHER : STATS_LOWER };
+	struct stats_answer answer = stats_compare(x, n, &q);
+	*out = (struct record_change){ .known = n > 0, .ratio = answer.ratio, .lo = answer.lo, .hi = answer.hi, .rounds = (int64_t)n,
+				       .verdict = stats_verdict_name(answer.verdict), .more_rounds = (int64_t)answer.more_rounds };
+	free(x);
+}
+
 int record_change(const struct record *r, size_t case_at, size_t a, size_t b, struct record_change *out, struct error *e)
 {
 	const struct record_case *c = &r->cases[case_at];
@@ -382,6 +430,10 @@ int record_change(const struct record *r, size_t case_at, size_t a, size_t b, st
 	}
 	if (!record_timed_of(r, case_at, a)->n || !record_timed_of(r, case_at, b)->n)
 		return 0;
+	if (r->n_arms > RECORD_MANY_ARMS) {
+		change_of_pairs(r, case_at, a, b, out);
+		return 0;
+	}
 	struct verdict_question q = { .session_id = r->session->id, .case_id = c->id, .arm_a = r->arms[a].id, .arm_b = r->arms[b].id,
 				      .metric = c->metric, .delta = r->session->delta.known ? r->session->delta.v : -1,
 				      .confidence = r->session->confidence.known ? r->session->confidence.v : 0 };

@@ -43,6 +43,12 @@ struct record_exact {
 	int64_t repeats;
 };
 
+/* Costs of one case by round and arm, for what is asked of many arms at once; NAN where there is none. */
+struct record_matrix {
+	double *v; /* n_rounds × n_arms; NULL: never timed */
+	size_t n_rounds;
+};
+
 struct record_timed {
 	size_t n; /* undisturbed rounds */
 	double median, lo, hi; /* cost per operation; lo, hi: 95 % on the median, one look; NAN: too few rounds */
@@ -70,6 +76,7 @@ struct record {
 	size_t n_arms, n_cases;
 	struct record_exact *exact; /* n_cases × n_arms */
 	struct record_timed *timed;
+	struct record_matrix *matrix; /* n_cases */
 };
 
 /* Release with record_release(), safe to repeat. -ENOENT: no such session. */
@@ -81,6 +88,12 @@ const struct record_timed *record_timed_of(const struct record *r, size_t case_i
 
 /* "ns/op" or what the case's metric is told in. */
 const char *record_cost_unit(const struct record_case *c);
+
+/* More arms than this are compared by their costs alone, without asking each pair's controls. */
+#define RECORD_MANY_ARMS 64
+
+/* Log-ratios of the costs of b against a, one a common round, into x (room for n_rounds); returns how many. */
+size_t record_pairs(const struct record *r, size_t case_index, size_t a, size_t b, double *x);
 
 /* The stored answer, or the same question asked again. */
 int record_change(const struct record *r, size_t case_index, size_t a, size_t b, struct record_change *out, struct error *e);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = { "index", NULL };
+static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "machine", NULL };
 
 const char *const *report_names(void)
 {
@@ -65,26 +65,90 @@ static int report_open(struct report *rp, struct store *s, const struct report_o
 
 static int make(struct report *rp, const char *name, const char *argument, struct page **out, struct error *e)
 {
-	(void)argument;
+	int64_t id = 0;
+	if (!strcmp(name, "bisect") && argument) {
+		char *end;
+		id = strtoll(argument, &end, 10);
+		if (*end || id <= 0)
+			return error_set(e, -EINVAL, "'%s' is no number of a bisect (see 'hakperf log')", argument);
+	}
 	if (!strcmp(name, "index"))
 		return page_main(rp, out, e);
-	return error_set(e, -ENOENT, "there is no page '%s'", name);
+	if (!strcmp(name, "phases"))
+		return page_phases(rp, out, e);
+	if (!strcmp(name, "bisect"))
+		return page_bisect(rp, id, out, e);
+	if (!strcmp(name, "compare"))
+		return page_compare(rp, argument, out, e);
+	if (!strcmp(name, "history"))
+		return page_history(rp, argument, out, e);
+	if (!strcmp(name, "machine"))
+		return page_machine(rp, out, e);
+	return error_set(e, -EINVAL, "there is no page '%s': write index, phases, bisect, compare, history or machine", name);
 }
 
-static int draw_all(struct node *n, unsigned *number, bool *none, struct error *e)
+/* The pages of a whole report, by name and argument, in the order of the links at their top. */
+struct plan {
+	struct {
+		const char *name;
+		char argument[24], stem[40], words[60];
+	} items[REPORT_BISECTS + 8];
+	size_t n;
+};
+
+static void plan_add(struct plan *p, const char *name, int64_t id, const char *words)
 {
-	int rc = 0;
-	if (n->plot && !*none) {
-		rc = plot_draw(n->plot, (*number)++, e);
-		if (rc == -ENOENT) { /* pages say so in the picture's place */
-			*none = true;
-			error_clear(e);
-			rc = 0;
-		}
+	snprintf(p->items[p->n].argument, sizeof(p->items[p->n].argument), "%lld", (long long)id);
+	if (id)
+		snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s-%lld", name, (long long)id);
+	else
+		p->items[p->n].argument[0] = '\0', snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s", name);
+	snprintf(p->items[p->n].words, sizeof(p->items[p->n].words), "%s", words);
+	p->items[p->n++].name = name;
+}
+
+static struct plan make_plan(const struct report *rp)
+{
+	struct plan p = { 0 };
+	plan_add(&p, "index", 0, "Answers");
+	if (rp->has_run)
+		plan_add(&p, "phases", 0, "Phases");
+	for (size_t i = 0; i < rp->bisects.n && i < REPORT_BISECTS; i++) {
+		char words[60];
+		const char *metric = rp->bisects.items[i].metric;
+		snprintf(words, sizeof(words), "Bisect %lld%s", (long long)rp->bisects.items[i].id,
+			 !metric ? "" : !strcmp(metric, "instructions_exact") ? " (instructions)" : " (time)");
+		plan_add(&p, "bisect", rp->bisects.items[i].id, words);
 	}
-	for (size_t i = 0; !rc && i < n->n; i++)
-		rc = draw_all(n->children[i], number, none, e);
-	return rc;
+	if (rp->has_run) {
+		plan_add(&p, "compare", 0, "First against last");
+		plan_add(&p, "history", 0, "History");
+		plan_add(&p, "machine", 0, "Machine");
+	}
+	return p;
+}
+
+static void find_plots(const struct node *n, struct plot ***list, size_t *found, size_t *cap)
+{
+	if (n->plot) {
+		x_grow(*list, *found, *cap);
+		(*list)[(*found)++] = n->plot;
+	}
+	for (size_t i = 0; i < n->n; i++)
+		find_plots(n->children[i], list, found, cap);
+}
+
+/* Without gnuplot pages say so in the picture's place; *none: it is not asked again. */
+static int draw(const struct page *p, bool *none, struct error *e)
+{
+	struct plot **list = NULL;
+	size_t n = 0, cap = 0;
+	struct error why = { 0 };
+	find_plots(&p->root, &list, &n, &cap);
+	int rc = n && !*none ? plot_draw(list, n, &why) : 0;
+	free(list);
+	*none |= rc == -ENOENT;
+	return rc && rc != -ENOENT ? error_set(e, rc, "%s", why.text) : 0;
 }
 
 char *report_foot(struct store *s, const struct report_options *o)
@@ -105,9 +169,8 @@ char *report_foot(struct store *s, const struct report_options *o)
 static int write_page(struct page *p, const char *folder, const char *foot, bool *no_gnuplot, struct error *e)
 {
 	struct buf html = { 0 }, markdown = { 0 };
-	unsigned number = 0;
 	char *html_path = x_printf("%s/%s.html", folder, p->stem), *markdown_path = x_printf("%s/%s.md", folder, p->stem);
-	int rc = draw_all(&p->root, &number, no_gnuplot, e);
+	int rc = draw(p, no_gnuplot, e);
 	if (!rc) {
 		html_write(p, foot, &html);
 		markdown_write(p, foot, &markdown);
@@ -153,11 +216,25 @@ int report_run(struct store *s, const struct report_options *o, char **page, str
 		return rc;
 	char *foot = report_foot(s, o);
 	bool no_gnuplot = false;
-	struct page *p = NULL;
-	rc = make(&rp, "index", NULL, &p, e);
-	if (!rc)
-		rc = write_page(p, absolute, foot, &no_gnuplot, e);
-	page_free(p);
+	struct plan plan = make_plan(&rp);
+	for (size_t i = 0; !rc && i < plan.n; i++) {
+		struct page *p = NULL;
+		struct error why = { 0 };
+		rc = make(&rp, plan.items[i].name, *plan.items[i].argument ? plan.items[i].argument : NULL, &p, &why);
+		if (rc == -ENOENT) { /* the record has nothing for it: the page says so, its links hold */
+			page_free(p);
+			p = page_new(plan.items[i].stem, "%s", plan.items[i].words);
+			line_text(page_paragraph(p), "%s", why.text);
+			rc = 0;
+		} else if (rc) {
+			error_set(e, rc, "%s", why.text);
+		}
+		for (size_t k = 0; !rc && k < plan.n && plan.n > 1; k++)
+			page_link(p, plan.items[k].stem, "%s", plan.items[k].words);
+		if (!rc)
+			rc = write_page(p, absolute, foot, &no_gnuplot, e);
+		page_free(p);
+	}
 	free(foot);
 	report_release(&rp);
 	if (!rc)
