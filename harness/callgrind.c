@@ -227,7 +227,8 @@ static size_t interpreter(const char *program, char *words[2])
 
 static int run_tool(const struct callgrind_spec *spec, const char *out_file, struct run_result *run, struct error *e)
 {
-	char *out = file_option(out_file);
+	char *out = file_option(out_file), callers[48];
+	snprintf(callers, sizeof(callers), "--separate-callers=%u", spec->callers);
 	const char *wrapper[] = {
 		callgrind_tool(),
 		"--tool=callgrind",
@@ -239,6 +240,7 @@ static int run_tool(const struct callgrind_spec *spec, const char *out_file, str
 		spec->addresses ? "--dump-instr=yes" : "--dump-instr=no",
 		"--cache-sim=no",
 		"--branch-sim=no",
+		callers,
 		"--child-silent-after-fork=yes",
 		"--vgdb=no",
 		NULL,

@@ -34,6 +34,7 @@ struct callgrind_spec {
 	unsigned repeats;	/* 0 means 2; at most CALLGRIND_REPEATS_MAX */
 	bool whole_process;	/* count from exec to exit, for programs without a region; starts up with the environment's size */
 	bool addresses;		/* --dump-instr=yes: cost of every instruction */
+	unsigned callers;	/* functions are told apart by so many of their callers: "free" becomes "free'run'main"; 0: not */
 	const char *keep;	/* absolute path for the first repeat's output file, kept whatever the outcome; NULL: none kept */
 	uint64_t timeout_ns;	/* of one repeat; 0: ten minutes. Callgrind is 20 to 100 times slower than the processor */
 };

@@ -143,8 +143,11 @@ static int add_call(void *ctx, const struct cgfile_site *from, const struct cgfi
 	}
 	s->edges[i].calls += calls;
 	s->edges[i].inclusive_ir += ir;
-	if (b->addresses)
-		place_of(b, caller, from)->calls += calls;
+	if (b->addresses) {
+		struct cgsum_address *at = place_of(b, caller, from);
+		at->calls += calls;
+		at->called_ir += ir;
+	}
 	return 0;
 }
 
@@ -274,11 +277,11 @@ void cgsum_release(struct cgsum *s)
 	*s = (struct cgsum){ 0 };
 }
 
-/* "malloc" is also "malloc@@GLIBC_2.2.5". */
+/* "malloc" is also "malloc@@GLIBC_2.2.5", and "malloc'main" where callers are told apart. */
 static bool is_called(const char *name, const char *function)
 {
 	size_t n = strlen(function);
-	return !strncmp(name, function, n) && (!name[n] || name[n] == '@');
+	return !strncmp(name, function, n) && (!name[n] || name[n] == '@' || name[n] == '\'');
 }
 
 struct cgsum_entry cgsum_entry(const struct cgsum *s, const char *object, const char *function)

@@ -25,6 +25,7 @@ struct cgsum_address {
 	const char *file; /* of the line: another than the function's for inlined code */
 	uint64_t ir;
 	uint64_t calls; /* made at this address */
+	uint64_t called_ir; /* what those calls took, with all that they called */
 };
 
 struct cgsum_object {
