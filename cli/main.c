@@ -56,6 +56,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "compare", cmd_compare, help_compare, false },
 	{ "bisect", cmd_bisect, help_bisect, false },
 	{ "judge", cmd_judge, help_judge, false },
+	{ "account", cmd_account, help_account, false },
 	{ "verify-history", cmd_verify_history, help_verify_history, false },
 	{ "log", cmd_log, help_log, false },
 	{ "export", cmd_export, help_export, false },

@@ -267,6 +267,14 @@ static void instruction_line(struct unit *u, uint64_t address, struct debuginfo_
 	f->line = !dwarf_lineno(at, &line) && line > 0 ? (unsigned)line : 0;
 }
 
+/* Compilers keep the first declaration that they saw, a header's; code that is nobody's copy begins where it is defined. */
+static const char *home_file(struct unit *u, struct code *c)
+{
+	Dwarf_Line *at = c->parent == NONE ? dwarf_getsrc_die(&u->die, c->entry) : NULL;
+	const char *file = at ? dwarf_linesrc(at, NULL, NULL) : NULL;
+	return file ? file : dwarf_decl_file(&c->die);
+}
+
 size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_frame *out, size_t max)
 {
 	size_t at = holder(d->ranges, d->n_ranges, address), n = 0;
@@ -283,10 +291,8 @@ size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_
 	}
 	for (code = deepest(u, code, address); code != NONE; code = u->codes[code].parent) {
 		struct code *c = &u->codes[code];
-		int decl_line = 0;
 		next.function = dwarf_diename(&c->die);
-		next.decl_file = dwarf_decl_file(&c->die);
-		next.decl_line = !dwarf_decl_line(&c->die, &decl_line) && decl_line > 0 ? (unsigned)decl_line : 0;
+		next.decl_file = home_file(u, c);
 		next.entry = c->entry;
 		next.instance = dwarf_dieoffset(&c->die);
 		/* Beyond max the outermost frames count: they are whose code it is. */

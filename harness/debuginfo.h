@@ -22,8 +22,7 @@ struct debuginfo_frame {
 	const char *function;
 	const char *file;	/* of `line` */
 	unsigned line;
-	const char *decl_file;	/* where the function is declared */
-	unsigned decl_line;
+	const char *decl_file;	/* where the function is defined, as far as can be told */
 	uint64_t entry;		/* address at which this very copy of the code begins */
 	uint64_t instance;	/* tells copies apart, never 0; equal for all addresses of one copy */
 };

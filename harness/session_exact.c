@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough turns that one of them more or less does not show in the third digit, few enough that callgrind's start is most of the time. */
-#define EXACT_OPERATIONS 60000
-#define EXACT_WARMUP 6000
 #define EXACT_COSTS_MAX 300 /* functions kept of one count, dearest first */
 
 struct job {

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bisect/account_run.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "harness/child.h"
+#include "harness/debuginfo.h"
+#include "harness/session_exact.h"
+#include "harness/session_samples.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const allocator_entries[] = {
+	"malloc", "free", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign", "reallocarray", "valloc",
+	"pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "cfree", NULL,
+};
+
+/* Debug information by object, opened when the first address asks. */
+struct mapper {
+	struct opened {
+		char *path;
+		struct debuginfo *info; /* NULL: not readable, or not an ELF file */
+	} *objects;
+	size_t n, cap, last;
+};
+
+static struct debuginfo *info_of(struct mapper *m, const char *object)
+{
+	if (m->last < m->n && !strcmp(m->objects[m->last].path, object))
+		return m->objects[m->last].info;
+	for (size_t i = 0; i < m->n; i++)
+		if (!strcmp(m->objects[i].path, object)) {
+			m->last = i;
+			return m->objects[i].info;
+		}
+	x_grow(m->objects, m->n, m->cap);
+	m->last = m->n;
+	struct opened *o = &m->objects[m->n++];
+	*o = (struct opened){ .path = x_strdup(object) };
+	if (object[0] == '/' && debuginfo_open(&o->info, object, NULL))
+		o->info = NULL;
+	return o->info;
+}
+
+static size_t resolve(void *ctx, const char *object, uint64_t address, struct account_frame *out, size_t max)
+{
+	struct debuginfo_frame f[ACCOUNT_FRAMES];
+	struct debuginfo *info = info_of(ctx, object);
+	size_t n = info ? debuginfo_frames(info, address, f, max < ACCOUNT_FRAMES ? max : ACCOUNT_FRAMES) : 0;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (struct account_frame){ .function = f[i].function, .file = f[i].file, .line = f[i].line,
+						 .decl_file = f[i].decl_file ? f[i].decl_file : f[i].file,
+						 .entry = f[i].entry, .instance = f[i].instance };
+	return n;
+}
+
+static void mapper_release(struct mapper *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		debuginfo_close(m->objects[i].info);
+		free(m->objects[i].path);
+	}
+	free(m->objects);
+}
+
+int account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries, uint64_t operations,
+		   struct account_count *out, struct error *e)
+{
+	if (!operations)
+		return error_set(e, -ENODATA, "the workload does not say how many operations it made: nothing is per operation");
+	struct mapper m = { 0 };
+	uint64_t began = clock_mono_ns();
+	struct account_input in = { .sum = sum, .object = object, .entries = entries, .operations = operations,
+				    .resolve = resolve, .ctx = &m };
+	account_make(&in, &out->account);
+	out->mapping_s = (double)(clock_mono_ns() - began) * 1e-9;
+	struct debuginfo *info = object ? info_of(&m, object) : NULL;
+	out->has_debuginfo = !object || (info && debuginfo_has(info));
+	out->counted = true;
+	mapper_release(&m);
+	return 0;
+}
+
+/* The workload's program when the subject is linked into it. */
+static char *linked_program(const struct callgrind_spec *spec)
+{
+	char *real = realpath(spec->run.argv[0], NULL);
+	return real ? real : x_strdup(spec->run.argv[0]);
+}
+
+static void take(const struct account_want *want, const struct callgrind_spec *spec, struct callgrind_result *r,
+		struct account_count *out)
+{
+	bool counted = r->outcome == CALLGRIND_EXACT || r->outcome == CALLGRIND_STATISTICAL || r->outcome == CALLGRIND_NOT_REPEATING;
+	snprintf(out->why, sizeof(out->why), "%s", r->why);
+	if (!counted || !r->n)
+		return;
+	out->exact = r->outcome == CALLGRIND_EXACT;
+	char *object = want->kind == RUN_PRELOAD ? x_strdup(r->object) : want->kind == RUN_LIBRARY ? linked_program(spec) : NULL;
+	struct error why = { 0 };
+	int rc = account_of_sum(&r->sum, object, want->kind == RUN_LIBRARY ? allocator_entries : NULL, r->operations, out, &why);
+	if (rc)
+		snprintf(out->why, sizeof(out->why), "%.*s", (int)sizeof(out->why) - 1, why.text);
+	free(object);
+}
+
+static int count_one(const struct account_want *want, const char *workloads, struct account_count *out, struct error *e)
+{
+	char **argv = bench_case_argv(want->c, 1, workloads, want->build->prefix);
+	struct callgrind_result r = { 0 };
+	int rc = 0;
+	if (!strstr(want->c->command[0], "{prefix}")) {
+		char *program = session_find_program(argv[0]);
+		if (!program)
+			rc = error_set(e, -ENOENT, "workload %s: no program '%s'", want->c->workload, argv[0]);
+		free(argv[0]);
+		argv[0] = program ? program : x_strdup("");
+	}
+	struct callgrind_spec spec = {
+		.run = { .kind = want->kind, .subject = want->kind == RUN_EXEC ? NULL : want->build->artifact,
+			 .argv = (const char *const *)argv, .env = (const char *const *)want->c->environment,
+			 .operations = EXACT_OPERATIONS, .has_warmup = true, .warmup = EXACT_WARMUP },
+		.repeats = 1, .addresses = true, .callers = ACCOUNT_CALLERS,
+	};
+	if (!rc)
+		rc = callgrind_count(&spec, &r, e);
+	if (!rc)
+		take(want, &spec, &r, out);
+	callgrind_release(&r);
+	bench_case_argv_release(argv);
+	return rc;
+}
+
+struct pool {
+	const struct account_want *want;
+	const char *workloads;
+	struct account_count *out;
+	size_t n, next, done;
+	account_progress *progress;
+	void *ctx;
+	struct error error;
+	pthread_mutex_t lock;
+};
+
+static void *work(void *arg)
+{
+	struct pool *p = arg;
+	pthread_mutex_lock(&p->lock);
+	while (!p->error.code && p->next < p->n) {
+		size_t mine = p->next++;
+		struct error e = { 0 };
+		pthread_mutex_unlock(&p->lock);
+		int rc = child_interrupted() ? error_set(&e, -EINTR, "interrupted")
+					     : count_one(&p->want[mine], p->workloads, &p->out[mine], &e);
+		pthread_mutex_lock(&p->lock);
+		if (rc)
+			error_set(&p->error, rc, "%s", e.text);
+		p->done++;
+		if (p->progress)
+			p->progress(p->ctx, p->done, p->n);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+int account_run(const struct account_want *want, size_t n, unsigned jobs, const char *workloads,
+		account_progress *progress, void *ctx, struct account_count *out, struct error *e)
+{
+	struct pool p = { .want = want, .workloads = workloads, .out = out, .n = n, .progress = progress, .ctx = ctx,
+			  .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t threads[16];
+	unsigned wanted = jobs < 1 ? 1 : jobs > 16 ? 16 : jobs, started = 0;
+	while (started < wanted && started < n && !pthread_create(&threads[started], NULL, work, &p))
+		started++;
+	if (!started)
+		work(&p);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	pthread_mutex_destroy(&p.lock);
+	return p.error.code ? error_set(e, p.error.code, "%s", p.error.text) : 0;
+}
+
+void account_count_release(struct account_count *c)
+{
+	account_release(&c->account);
+	*c = (struct account_count){ 0 };
+}

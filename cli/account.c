@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/account.h"
+
+#include "base/buf.h"
+#include "cli/cli.h"
+#include "cli/verbs.h"
+#include "harness/child.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char help_account[] =
+	"what each function of the subject costs, and which of it is on the fast path\n"
+	"\n"
+	"usage: hakperf account [OPTION ...] REV\n"
+	"       hakperf account [OPTION ...] A B\n"
+	"\n"
+	"Counts the instructions of the region of interest by callgrind, exactly, and says where they went: malloc, free and the\n"
+	"other entry points apart, by function and by code inlined into it. With two revisions: what is new, gone, grown or\n"
+	"moved, by part, and beside each hunk of the difference what its lines cost before and after.\n"
+	"\n"
+	"  --workload W   workload of hakperf.ini; default: those of [main] exact\n"
+	"  --class C      its size class; default: all, and the one of [main] bisect in full\n"
+	"  --variant V    build variant; default: the first\n"
+	"  --all          every row, however cheap\n"
+	"  --config FILE, --json\n"
+	"\n"
+	"Exit: 0 answered, 2 wrong use, 3 not possible here.\n";
+
+struct asked {
+	const char *workload, *class_name, *variant, *config;
+	bool json, all;
+};
+
+static int parse(int argc, char **argv, struct asked *a)
+{
+	static const struct option options[] = {
+		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "variant", required_argument, NULL, 'v' },
+		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { "all", no_argument, NULL, 'a' }, { 0 },
+	};
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (o) {
+		case 'w': a->workload = optarg; break;
+		case 'C': a->class_name = optarg; break;
+		case 'v': a->variant = optarg; break;
+		case 'c': a->config = optarg; break;
+		case 'j': a->json = true; break;
+		case 'a': a->all = true; break;
+		default: return CLI_USAGE;
+		}
+	}
+	return argc - optind == 1 || argc - optind == 2 ? 0 : cli_usage("account", "write one revision, or two");
+}
+
+static int add_cases(struct accounting *x, const struct asked *a, struct error *e)
+{
+	struct measure *m = &x->m;
+	const struct config_main *main_job = &m->p->config.main_job;
+	int rc = 0;
+	if (a->workload)
+		rc = measure_cell(m, a->workload, a->class_name, false, true, e);
+	for (size_t i = 0; !rc && !a->workload && i < main_job->n_exact; i++)
+		rc = measure_cell(m, main_job->exact[i].workload, a->class_name ? a->class_name : main_job->exact[i].class_name, false, true, e);
+	if (!rc && !a->workload && !main_job->n_exact && main_job->bisect.workload)
+		rc = measure_cell(m, main_job->bisect.workload, a->class_name ? a->class_name : main_job->bisect.class_name, false, true, e);
+	if (!rc && !m->n_cases)
+		rc = error_set(e, -EINVAL, "%s names nothing to count ([main] exact = …): say --workload", m->p->config.path);
+	const struct config_cell *cell = &main_job->bisect;
+	for (size_t k = 0; !rc && k < m->n_cases && cell->workload; k++)
+		if (!strcmp(m->cases[k].c.workload, cell->workload) && cell->class_name && m->cases[k].c.size_class &&
+		    !strcmp(m->cases[k].c.size_class, cell->class_name))
+			x->detail = k;
+	return rc;
+}
+
+static void counted(void *ctx, size_t done, size_t n)
+{
+	struct accounting *x = ctx;
+	(void)n;
+	progress_step(&x->m.progress, (double)done, "");
+}
+
+static int check_builds(const struct measure *m, struct error *e)
+{
+	for (size_t i = 0; i < m->n_arms; i++)
+		if (m->arms[i].build.outcome != BUILD_OK)
+			return error_set(e, -ENOENT, "%s cannot be counted: its build is %s: %s", m->arms[i].label,
+					 build_outcome_name(m->arms[i].build.outcome), m->arms[i].build.detail ? m->arms[i].build.detail : "");
+	return 0;
+}
+
+static int count_all(struct accounting *x, struct error *e)
+{
+	static const enum run_kind kinds[] = { [CONFIG_PRELOAD] = RUN_PRELOAD, [CONFIG_EXEC] = RUN_EXEC, [CONFIG_LIBRARY] = RUN_LIBRARY };
+	struct measure *m = &x->m;
+	size_t n = m->n_cases * m->n_arms;
+	struct account_want *want = x_calloc(n, sizeof(*want));
+	x->counts = x_calloc(n, sizeof(*x->counts));
+	for (size_t i = 0; i < n; i++)
+		want[i] = (struct account_want){ .build = &m->arms[i % m->n_arms].build, .kind = kinds[m->p->config.subject.use],
+						 .c = &m->cases[i / m->n_arms].c };
+	progress_begin(&m->progress, "counting instructions", (double)n);
+	int rc = account_run(want, n, m->p->subject.jobs, m->p->workloads, counted, x, x->counts, e);
+	progress_end(&m->progress);
+	free(want);
+	return rc;
+}
+
+static int find_diff(struct accounting *x, struct error *e)
+{
+	size_t n;
+	struct subject *s = &x->m.p->subject;
+	const char *const *paths = subject_paths(s, &n);
+	int rc = diff_trees(s->history, &x->m.arms[0].commit, &x->m.arms[1].commit, paths, n, 0, &x->diff, e);
+	x->has_diff = !rc;
+	return rc;
+}
+
+static json_t *case_json(const struct accounting *x, size_t k)
+{
+	char name[128];
+	json_t *list = json_array(), *j = json_pack("{s:s}", "case", bench_case_name(&x->m.cases[k].c, name, sizeof(name)));
+	for (size_t a = 0; a < x->m.n_arms; a++) {
+		json_t *one = account_json(accounting_of(x, k, a));
+		json_object_set_new(one, "commit", json_string(x->m.arms[a].commit.id));
+		json_array_append_new(list, one);
+	}
+	json_object_set_new(j, "accounts", list);
+	if (x->m.n_arms < 2 || !accounting_of(x, k, 0)->counted || !accounting_of(x, k, 1)->counted)
+		return j;
+	const struct account *a = &accounting_of(x, k, 0)->account, *b = &accounting_of(x, k, 1)->account;
+	const struct config *c = &x->m.p->config;
+	struct account_diff d;
+	struct account_hunks h;
+	account_diff_make(a, b, &x->diff, c->parts, c->n_parts, &d);
+	account_hunks_make(a, b, &x->diff, &h);
+	json_object_set_new(j, "difference", account_diff_json(&d));
+	json_object_set_new(j, "by_hunk", account_hunks_json(&h, &x->diff));
+	account_diff_release(&d);
+	account_hunks_release(&h);
+	return j;
+}
+
+static void print_json(const struct accounting *x, const struct asked *a, char **revisions, int n)
+{
+	json_t *cases = json_array(), *request = json_object(), *list = json_array();
+	for (size_t k = 0; k < x->m.n_cases; k++)
+		json_array_append_new(cases, case_json(x, k));
+	for (int i = 0; i < n; i++)
+		json_array_append_new(list, cli_json_string(revisions[i]));
+	json_object_set_new(request, "revisions", list);
+	json_object_set_new(request, "workload", a->workload ? json_string(a->workload) : json_null());
+	json_object_set_new(request, "class", a->class_name ? json_string(a->class_name) : json_null());
+	json_object_set_new(request, "variant", a->variant ? json_string(a->variant) : json_null());
+	cli_envelope("account", request, json_pack("{s:o}", "cases", cases));
+}
+
+static void print_text(const struct accounting *x)
+{
+	for (size_t i = 0; i < x->m.n_arms; i++)
+		printf("%s%s  %s  %s\n", x->m.n_arms < 2 ? "" : i ? "B  " : "A  ", x->m.arms[i].commit.short_id, x->m.arms[i].label,
+		       x->m.arms[i].commit.subject);
+	putchar('\n');
+	if (x->m.n_arms < 2) {
+		show_account_paths(x, stdout);
+		show_account_rows(x, x->detail, stdout);
+		return;
+	}
+	show_account_change(x, stdout);
+	show_account_diff(x, x->detail, stdout);
+}
+
+static void accounting_release(struct accounting *x)
+{
+	for (size_t i = 0; x->counts && i < x->m.n_cases * x->m.n_arms; i++)
+		account_count_release(&x->counts[i]);
+	free(x->counts);
+	diff_release(&x->diff);
+	measure_release(&x->m);
+}
+
+int cmd_account(int argc, char **argv)
+{
+	struct asked a = { 0 };
+	int rc = parse(argc, argv, &a);
+	if (rc)
+		return rc;
+	child_catch_signals();
+	struct error e = { 0 };
+	struct project p;
+	struct accounting x = { .all = a.all };
+	rc = project_open(&p, a.config, NULL, PROJECT_SUBJECT, &e);
+	if (!rc)
+		measure_init(&x.m, &p, a.variant);
+	for (int i = optind; !rc && i < argc; i++) {
+		struct history_commit c = { 0 };
+		rc = history_resolve(p.subject.history, argv[i], &c, &e);
+		if (!rc)
+			rc = measure_revision(&x.m, &c, argv[i], &e);
+	}
+	if (!rc && argc - optind == 2 && x.m.n_arms == 1)
+		rc = error_set(&e, -EINVAL, "%s and %s are the same commit", argv[optind], argv[optind + 1]);
+	if (!rc)
+		rc = add_cases(&x, &a, &e);
+	if (!rc)
+		rc = measure_build(&x.m, 0, &e);
+	if (!rc)
+		rc = check_builds(&x.m, &e);
+	if (!rc)
+		rc = count_all(&x, &e);
+	if (!rc && x.m.n_arms == 2)
+		rc = find_diff(&x, &e);
+	if (!rc && a.json)
+		print_json(&x, &a, argv + optind, argc - optind);
+	else if (!rc)
+		print_text(&x);
+	accounting_release(&x);
+	project_close(&p);
+	return rc ? cli_cannot("account", &e) : CLI_ANSWERED;
+}
