@@ -10,10 +10,12 @@
 
 #define NONE SIZE_MAX
 
-/* Inlined copies met while the addresses of one node are gone through. */
+/* Inlined copies met while the addresses of one node are gone through: outer ones come first. */
 struct copy {
-	uint64_t instance, entry;
+	uint64_t instance;
+	size_t parent;	    /* copy, NONE: the function itself */
 	bool at_entry;
+	double entry, most; /* executions of the instruction where it begins, and of its busiest one */
 	double count;
 };
 
@@ -128,14 +130,16 @@ static size_t own_row(struct maker *m, size_t node, size_t path, const struct sp
 				    .by_symbol = s->by_symbol, .unknown = s->unknown };
 	size_t row = row_of(m, &want);
 	m->node_row[node * m->g.n_paths + path] = row;
-	m->a->rows[row].calls += m->g.calls[node * m->g.n_paths + path];
+	if (!m->g.part[node])
+		m->a->rows[row].calls += m->g.calls[node * m->g.n_paths + path];
 	while (m->cap_reach <= row) {
 		size_t old = m->cap_reach;
 		m->cap_reach = old ? 2 * old : 64;
 		m->row_reach = x_realloc(m->row_reach, m->cap_reach, sizeof(*m->row_reach));
 		memset(m->row_reach + old, 0, (m->cap_reach - old) * sizeof(*m->row_reach));
 	}
-	m->row_reach[row] += m->g.reach[node * m->g.n_paths + path];
+	if (!m->g.part[node])
+		m->row_reach[row] += m->g.reach[node * m->g.n_paths + path];
 	return row;
 }
 
@@ -158,34 +162,54 @@ static void add_place(struct maker *m, size_t row, const struct spot *s, const s
 							   .called_ir = mass * (double)x->called_ir, .n_lines = (unsigned)n_lines };
 }
 
-/* The count at the instruction where each copy begins says how often it was entered. */
+static size_t copy_of(struct maker *m, uint64_t instance)
+{
+	size_t k = 0;
+	while (k < m->n_copies && m->copies[k].instance != instance)
+		k++;
+	return k;
+}
+
 static void meet_copies(struct maker *m, const struct spot *s, const struct cgsum_address *x)
 {
-	for (size_t i = 0; i + 1 < s->n; i++) {
+	size_t parent = NONE;
+	for (size_t i = s->n - 1; i-- > 0;) {
 		const struct account_frame *f = &s->frame[i];
-		size_t k = 0;
-		while (k < m->n_copies && m->copies[k].instance != f->instance)
-			k++;
+		size_t k = copy_of(m, f->instance);
 		if (k == m->n_copies) {
 			x_grow(m->copies, m->n_copies, m->cap_copies);
-			m->copies[m->n_copies++] = (struct copy){ .instance = f->instance, .entry = f->entry, .count = (double)x->ir };
+			m->copies[m->n_copies++] = (struct copy){ .instance = f->instance, .parent = parent, .entry = (double)x->ir };
 		}
-		if (!m->copies[k].at_entry && x->address >= f->entry) {
-			m->copies[k].at_entry = true;
-			m->copies[k].count = (double)x->ir;
+		struct copy *c = &m->copies[k];
+		if (!c->at_entry && x->address >= f->entry) {
+			c->at_entry = true;
+			c->entry = (double)x->ir;
 		}
+		c->most = fmax(c->most, (double)x->ir);
+		parent = k;
+	}
+}
+
+/*
+ * How often each copy was entered. Optimisers move instructions, so that the one where a copy is said to begin may
+ * stand in a branch of it: the busiest one counts, unless it ran more often than the code around was entered, in a loop.
+ */
+static void count_copies(struct maker *m, double entered)
+{
+	for (size_t k = 0; k < m->n_copies; k++) {
+		struct copy *c = &m->copies[k];
+		double around = c->parent == NONE ? entered : m->copies[c->parent].most;
+		c->count = c->most <= around ? c->most : c->entry;
 	}
 }
 
 static double copy_count(struct maker *m, uint64_t instance)
 {
-	for (size_t k = 0; k < m->n_copies; k++)
-		if (m->copies[k].instance == instance) {
-			double n = m->copies[k].count;
-			m->copies[k].count = 0; /* each is counted into its row once */
-			return n;
-		}
-	return 0;
+	size_t k = copy_of(m, instance);
+	double n = k < m->n_copies ? m->copies[k].count : 0;
+	if (k < m->n_copies)
+		m->copies[k].count = 0; /* each is counted into its row once */
+	return n;
 }
 
 /* All addresses of one node on one path: [from, to) of the sum's. */
@@ -200,6 +224,7 @@ static void add_node(struct maker *m, size_t node, size_t path, size_t from, siz
 	m->n_copies = 0;
 	for (size_t i = from; i < to; i++)
 		meet_copies(m, &spots[i - from], &m->g.sum->addresses[i]);
+	count_copies(m, m->g.sum->functions[node].calls ? (double)m->g.sum->functions[node].calls : (double)m->g.sum->addresses[from].ir);
 	for (size_t i = from; i < to; i++) {
 		const struct cgsum_address *x = &m->g.sum->addresses[i];
 		const struct spot *s = &spots[i - from];

@@ -30,18 +30,21 @@ static size_t name_length(const char *s)
 	return quote ? (size_t)(quote - s) : strlen(s);
 }
 
-static bool is_nested(const char *full)
+/* Is the function active already among the callers that its full name tells? A part of a function counts as that function. */
+static bool is_nested(const char *full, const char *plain)
 {
-	size_t n = name_length(full);
-	const char *s = full + n;
-	while (*s == '\'') {
-		s++;
-		size_t k = strcspn(s, "'");
-		if (k && strspn(s, "0123456789") == k) {
-			if (s == full + n + 1)
+	char token[4096], caller[4096];
+	const char *s = full + name_length(full);
+	for (bool first = true; *s == '\''; first = false) {
+		size_t k = strcspn(++s, "'");
+		if (k && strspn(s, "0123456789") >= k) {
+			if (first)
 				return true;
-		} else if (k == n && !strncmp(s, full, n)) {
-			return true;
+		} else {
+			snprintf(token, sizeof(token), "%.*s", (int)k, s);
+			account_plain_function(token, caller, sizeof(caller));
+			if (!strcmp(caller, plain))
+				return true;
 		}
 		s += k;
 	}
@@ -56,7 +59,8 @@ static void name_nodes(struct work *w)
 		snprintf(whole, sizeof(whole), "%.*s", (int)name_length(full), full);
 		account_plain_function(whole, plain, sizeof(plain));
 		w->g->name[i] = account_name(w->g->names, plain);
-		w->g->nested[i] = is_nested(full);
+		w->g->nested[i] = is_nested(full, plain);
+		w->g->part[i] = strstr(whole, ".cold") || strstr(whole, ".part");
 	}
 }
 
@@ -286,6 +290,7 @@ void account_graph_make(const struct account_input *in, struct account_names **n
 	struct work w = { .in = in, .g = g, .n = n };
 	g->name = x_calloc(n + 1, sizeof(*g->name));
 	g->nested = x_calloc(n + 1, sizeof(*g->nested));
+	g->part = x_calloc(n + 1, sizeof(*g->part));
 	w.first = x_calloc(n + 2, sizeof(*w.first));
 	w.edge = x_calloc(edges + 1, sizeof(*w.edge));
 	w.share = x_calloc(edges + 1, sizeof(*w.share));
@@ -320,6 +325,6 @@ void account_graph_left(struct account_graph *g, const bool *fast)
 
 void account_graph_release(struct account_graph *g)
 {
-	free(g->path), free(g->path_calls), free(g->path_left), free(g->mass), free(g->calls), free(g->reach), free(g->name), free(g->nested);
+	free(g->path), free(g->path_calls), free(g->path_left), free(g->mass), free(g->calls), free(g->reach), free(g->name), free(g->nested), free(g->part);
 	*g = (struct account_graph){ 0 };
 }

@@ -16,6 +16,7 @@ struct account_graph {
 	double *calls;	   /* into the node */
 	double *reach;	   /* share of the path's calls that come to the node, at most */
 	const char **name; /* of the nodes, without context and suffixes */
+	bool *part;	   /* split off the function that comes here (.cold): no call of its own */
 	bool *nested;	   /* the function is active further up already: its cost is in that one's inclusive cost */
 	struct account_names **names;
 };

@@ -267,11 +267,32 @@ static void instruction_line(struct unit *u, uint64_t address, struct debuginfo_
 	f->line = !dwarf_lineno(at, &line) && line > 0 ? (unsigned)line : 0;
 }
 
-/* Compilers keep the first declaration that they saw, a header's; code that is nobody's copy begins where it is defined. */
+/* The first row of the line table for an address, which names the function's head; later ones name what is inlined there. */
+static const char *first_file(struct unit *u, uint64_t address)
+{
+	Dwarf_Lines *lines;
+	Dwarf_Addr at;
+	size_t n, lo = 0, hi;
+	if (dwarf_getsrclines(&u->die, &lines, &n))
+		return NULL;
+	for (hi = n; lo < hi;) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (!dwarf_lineaddr(dwarf_onesrcline(lines, mid), &at) && at < address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	Dwarf_Line *line = lo < n ? dwarf_onesrcline(lines, lo) : NULL;
+	bool ends = false;
+	if (line && !dwarf_lineendsequence(line, &ends) && ends)
+		line = dwarf_onesrcline(lines, lo + 1);
+	return line && !dwarf_lineaddr(line, &at) && at == address ? dwarf_linesrc(line, NULL, NULL) : NULL;
+}
+
+/* Compilers keep the first declaration that they saw, a header's: code that is nobody's copy tells by its own lines. */
 static const char *home_file(struct unit *u, struct code *c)
 {
-	Dwarf_Line *at = c->parent == NONE ? dwarf_getsrc_die(&u->die, c->entry) : NULL;
-	const char *file = at ? dwarf_linesrc(at, NULL, NULL) : NULL;
+	const char *file = c->parent == NONE ? first_file(u, u->ranges[c->range].lo) : NULL;
 	return file ? file : dwarf_decl_file(&c->die);
 }
 
