@@ -66,14 +66,13 @@ static void mapper_release(struct mapper *m)
 	free(m->objects);
 }
 
-int account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries, uint64_t operations,
-		   struct account_count *out, struct error *e)
+void account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries, uint64_t operations,
+		    struct account_count *out)
 {
-	if (!operations)
-		return error_set(e, -ENODATA, "the workload does not say how many operations it made: nothing is per operation");
 	struct mapper m = { 0 };
 	uint64_t began = clock_mono_ns();
-	struct account_input in = { .sum = sum, .object = object, .entries = entries, .operations = operations,
+	out->per_run = !operations;
+	struct account_input in = { .sum = sum, .object = object, .entries = entries, .operations = operations ? operations : 1,
 				    .resolve = resolve, .ctx = &m };
 	account_make(&in, &out->account);
 	out->mapping_s = (double)(clock_mono_ns() - began) * 1e-9;
@@ -81,7 +80,6 @@ int account_of_sum(const struct cgsum *sum, const char *object, const char *cons
 	out->has_debuginfo = !object || (info && debuginfo_has(info));
 	out->counted = true;
 	mapper_release(&m);
-	return 0;
 }
 
 /* The workload's program when the subject is linked into it. */
@@ -100,10 +98,7 @@ static void take(const struct account_want *want, const struct callgrind_spec *s
 		return;
 	out->exact = r->outcome == CALLGRIND_EXACT;
 	char *object = want->kind == RUN_PRELOAD ? x_strdup(r->object) : want->kind == RUN_LIBRARY ? linked_program(spec) : NULL;
-	struct error why = { 0 };
-	int rc = account_of_sum(&r->sum, object, want->kind == RUN_LIBRARY ? allocator_entries : NULL, r->operations, out, &why);
-	if (rc)
-		snprintf(out->why, sizeof(out->why), "%.*s", (int)sizeof(out->why) - 1, why.text);
+	account_of_sum(&r->sum, object, want->kind == RUN_LIBRARY ? allocator_entries : NULL, r->operations, out);
 	free(object);
 }
 
@@ -123,10 +118,15 @@ static int count_one(const struct account_want *want, const char *workloads, str
 		.run = { .kind = want->kind, .subject = want->kind == RUN_EXEC ? NULL : want->build->artifact,
 			 .argv = (const char *const *)argv, .env = (const char *const *)want->c->environment,
 			 .operations = EXACT_OPERATIONS, .has_warmup = true, .warmup = EXACT_WARMUP },
-		.repeats = 1, .addresses = true, .callers = ACCOUNT_CALLERS,
+		.repeats = 1, .addresses = true, .callers = want->kind == RUN_EXEC ? 0 : ACCOUNT_CALLERS,
 	};
 	if (!rc)
 		rc = callgrind_count(&spec, &r, e);
+	if (!rc && r.outcome == CALLGRIND_NO_REGION) {
+		callgrind_release(&r);
+		spec.whole_process = true;
+		rc = callgrind_count(&spec, &r, e);
+	}
 	if (!rc)
 		take(want, &spec, &r, out);
 	callgrind_release(&r);

@@ -27,6 +27,7 @@ struct account_count {
 	struct account account;
 	double mapping_s;   /* of it: debug information and arithmetic */
 	bool has_debuginfo; /* of the subject */
+	bool per_run;	    /* the program counts no operations: figures are of a whole run */
 };
 
 /* Told after each: how many of how many. By the caller's thread or another, never by two at once. */
@@ -40,6 +41,6 @@ int account_run(const struct account_want *want, size_t n, unsigned jobs, const 
 		account_progress *progress, void *ctx, struct account_count *out, struct error *e);
 void account_count_release(struct account_count *c);
 
-/* Account of a callgrind file that is there already. object, kind: as in account_input. */
-int account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries, uint64_t operations,
-		   struct account_count *out, struct error *e);
+/* Account of a sum that is there already. object, entries, operations: as in account_input; 0 operations: per run. */
+void account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries, uint64_t operations,
+		    struct account_count *out);

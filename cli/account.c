@@ -24,21 +24,28 @@ const char help_account[] =
 	"  --workload W   workload of hakperf.ini; default: those of [main] exact\n"
 	"  --class C      its size class; default: all, and the one of [main] bisect in full\n"
 	"  --variant V    build variant; default: the first\n"
+	"  --where F      is function F on the fast path: what it costs there, and what removing it can bring at most\n"
+	"  --asm F        the instructions of F that ran, with counts, source lines and inlined code; of two revisions side by side\n"
+	"  --cycles       cycles per operation too: counted where there is a PMU, else estimated; a few seconds a case\n"
 	"  --all          every row, however cheap\n"
-	"  --config FILE, --json\n"
+	"  --wait T       wait for another session of this machine (default 0)\n"
+	"  --db FILE, --config FILE, --json\n"
 	"\n"
 	"Exit: 0 answered, 2 wrong use, 3 not possible here.\n";
 
 struct asked {
-	const char *workload, *class_name, *variant, *config;
-	bool json, all;
+	const char *workload, *class_name, *variant, *config, *db, *where, *listing;
+	bool json, all, cycles;
+	double wait;
 };
 
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
 		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "variant", required_argument, NULL, 'v' },
-		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { "all", no_argument, NULL, 'a' }, { 0 },
+		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { "all", no_argument, NULL, 'a' },
+		{ "where", required_argument, NULL, 'f' }, { "asm", required_argument, NULL, 'i' }, { "cycles", no_argument, NULL, 'y' },
+		{ "wait", required_argument, NULL, 'W' }, { "db", required_argument, NULL, 'D' }, { 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
@@ -48,9 +55,19 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'c': a->config = optarg; break;
 		case 'j': a->json = true; break;
 		case 'a': a->all = true; break;
+		case 'f': a->where = optarg; break;
+		case 'i': a->listing = optarg; break;
+		case 'y': a->cycles = true; break;
+		case 'D': a->db = optarg; break;
+		case 'W':
+			if (!cli_seconds(optarg, &a->wait))
+				return cli_usage("account", "'%s' is not a value that --wait takes", optarg);
+			break;
 		default: return CLI_USAGE;
 		}
 	}
+	if (a->where && argc - optind != 1)
+		return cli_usage("account", "--where takes one revision");
 	return argc - optind == 1 || argc - optind == 2 ? 0 : cli_usage("account", "write one revision, or two");
 }
 
@@ -73,6 +90,18 @@ static int add_cases(struct accounting *x, const struct asked *a, struct error *
 		    !strcmp(m->cases[k].c.size_class, cell->class_name))
 			x->detail = k;
 	return rc;
+}
+
+/* One function's question is about one case, unless the user asks for more. */
+static void keep_detail(struct accounting *x)
+{
+	struct measure *m = &x->m;
+	for (size_t k = 0; k < m->n_cases; k++)
+		if (k != x->detail)
+			bench_case_release(&m->cases[k].c);
+	m->cases[0] = m->cases[x->detail];
+	m->n_cases = 1;
+	x->detail = 0;
 }
 
 static void counted(void *ctx, size_t done, size_t n)
@@ -143,33 +172,72 @@ static json_t *case_json(const struct accounting *x, size_t k)
 	return j;
 }
 
-static void print_json(const struct accounting *x, const struct asked *a, char **revisions, int n)
+static int answer_json(struct accounting *x, const struct asked *a, char **revisions, int n, struct error *e)
 {
 	json_t *cases = json_array(), *request = json_object(), *list = json_array();
-	for (size_t k = 0; k < x->m.n_cases; k++)
-		json_array_append_new(cases, case_json(x, k));
+	int rc = 0;
+	for (size_t k = 0; k < x->m.n_cases && !rc; k++) {
+		json_t *one = case_json(x, k), *listing = NULL;
+		if (x->timed) {
+			json_t *costs = json_array();
+			for (size_t i = 0; i < x->m.n_arms; i++)
+				json_array_append_new(costs, accounting_costs_json(x, k, i, e));
+			json_object_set_new(one, "costs", costs);
+		}
+		if (a->where)
+			json_object_set_new(one, "where", accounting_where(x, k, a->where, NULL, e));
+		if (a->listing) {
+			rc = accounting_asm(x, k, a->listing, NULL, &listing, e);
+			json_object_set_new(one, "assembly", listing);
+		}
+		json_array_append_new(cases, one);
+	}
 	for (int i = 0; i < n; i++)
 		json_array_append_new(list, cli_json_string(revisions[i]));
 	json_object_set_new(request, "revisions", list);
-	json_object_set_new(request, "workload", a->workload ? json_string(a->workload) : json_null());
-	json_object_set_new(request, "class", a->class_name ? json_string(a->class_name) : json_null());
-	json_object_set_new(request, "variant", a->variant ? json_string(a->variant) : json_null());
-	cli_envelope("account", request, json_pack("{s:o}", "cases", cases));
+	const char *const words[][2] = { { "workload", a->workload }, { "class", a->class_name }, { "variant", a->variant },
+					 { "where", a->where }, { "asm", a->listing } };
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		json_object_set_new(request, words[i][0], words[i][1] ? cli_json_string(words[i][1]) : json_null());
+	json_t *result = json_pack("{s:o}", "cases", cases);
+	if (rc) {
+		json_decref(request), json_decref(result);
+		return rc;
+	}
+	cli_envelope("account", request, result);
+	return 0;
 }
 
-static void print_text(const struct accounting *x)
+static int answer_text(struct accounting *x, const struct asked *a, struct error *e)
 {
+	int rc = 0;
+	if (a->where) {
+		for (size_t k = 0; k < x->m.n_cases; k++)
+			json_decref(accounting_where(x, k, a->where, stdout, e));
+		return 0;
+	}
 	for (size_t i = 0; i < x->m.n_arms; i++)
 		printf("%s%s  %s  %s\n", x->m.n_arms < 2 ? "" : i ? "B  " : "A  ", x->m.arms[i].commit.short_id, x->m.arms[i].label,
 		       x->m.arms[i].commit.subject);
 	putchar('\n');
+	if (a->listing) {
+		for (size_t k = 0; k < x->m.n_cases && !rc; k++) {
+			json_t *unused;
+			rc = accounting_asm(x, k, a->listing, stdout, &unused, e);
+			json_decref(unused);
+		}
+		return rc;
+	}
 	if (x->m.n_arms < 2) {
 		show_account_paths(x, stdout);
 		show_account_rows(x, x->detail, stdout);
-		return;
+	} else {
+		show_account_change(x, stdout);
+		show_account_diff(x, x->detail, stdout);
 	}
-	show_account_change(x, stdout);
-	show_account_diff(x, x->detail, stdout);
+	if (x->timed)
+		show_account_cycles(x, stdout, e);
+	return 0;
 }
 
 static void accounting_release(struct accounting *x)
@@ -191,7 +259,8 @@ int cmd_account(int argc, char **argv)
 	struct error e = { 0 };
 	struct project p;
 	struct accounting x = { .all = a.all };
-	rc = project_open(&p, a.config, NULL, PROJECT_SUBJECT, &e);
+	bool timed = a.cycles || a.where;
+	rc = project_open(&p, a.config, a.db, PROJECT_SUBJECT | (timed ? PROJECT_STORE_WRITE : 0), &e);
 	if (!rc)
 		measure_init(&x.m, &p, a.variant);
 	for (int i = optind; !rc && i < argc; i++) {
@@ -204,6 +273,10 @@ int cmd_account(int argc, char **argv)
 		rc = error_set(&e, -EINVAL, "%s and %s are the same commit", argv[optind], argv[optind + 1]);
 	if (!rc)
 		rc = add_cases(&x, &a, &e);
+	if (!rc && (a.where || a.listing) && !a.workload && !a.class_name)
+		keep_detail(&x);
+	for (size_t k = 0; !rc && k < x.m.n_cases; k++)
+		x.m.cases[k].timed = timed;
 	if (!rc)
 		rc = measure_build(&x.m, 0, &e);
 	if (!rc)
@@ -212,10 +285,11 @@ int cmd_account(int argc, char **argv)
 		rc = count_all(&x, &e);
 	if (!rc && x.m.n_arms == 2)
 		rc = find_diff(&x, &e);
-	if (!rc && a.json)
-		print_json(&x, &a, argv + optind, argc - optind);
-	else if (!rc)
-		print_text(&x);
+	if (!rc && timed)
+		rc = accounting_time(&x, "account", a.wait, &e);
+	if (!rc)
+		rc = a.json ? answer_json(&x, &a, argv + optind, argc - optind, &e) : answer_text(&x, &a, &e);
+	rc = measure_close(&x.m, rc, &e);
 	accounting_release(&x);
 	project_close(&p);
 	return rc ? cli_cannot("account", &e) : CLI_ANSWERED;

@@ -324,3 +324,28 @@ size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_
 	}
 	return n;
 }
+
+static bool mentions(Dwarf_Die *die, const char *function, unsigned depth)
+{
+	Dwarf_Die child;
+	if (depth > NESTING_MAX || dwarf_child(die, &child))
+		return false;
+	do {
+		int tag = dwarf_tag(&child);
+		const char *name = tag == DW_TAG_subprogram ? dwarf_diename(&child) : NULL;
+		if (name && !strcmp(name, function))
+			return true;
+		if ((tag == DW_TAG_subprogram || tag == DW_TAG_namespace || tag == DW_TAG_class_type || tag == DW_TAG_structure_type) &&
+		    mentions(&child, function, depth + 1))
+			return true;
+	} while (!dwarf_siblingof(&child, &child));
+	return false;
+}
+
+bool debuginfo_mentions(struct debuginfo *d, const char *function)
+{
+	for (size_t i = 0; i < d->n_units; i++)
+		if (mentions(&d->units[i].die, function, 0))
+			return true;
+	return false;
+}

@@ -43,3 +43,6 @@ bool debuginfo_has(const struct debuginfo *d);
  * An address in assembly has one frame with a line and no function.
  */
 size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_frame *out, size_t max);
+
+/* Does the file's code have a function of that name, its own or inlined, or is one mentioned that was optimised away? */
+bool debuginfo_mentions(struct debuginfo *d, const char *function);
