@@ -18,7 +18,6 @@
 
 #define DEFAULT_TIME_S 300
 #define ENDS_SHARE 0.4 /* of the time, until the ends are told apart */
-#define EXACT_DELTA 0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
 
 void bisect_say(struct bisect *b, double share, const char *fmt, ...)
 {
@@ -224,7 +223,7 @@ static int open_search(struct bisect *b, struct error *e)
 	if (b->o->confidence > 0)
 		so.confidence = b->o->confidence;
 	so.exact = b->exact;
-	so.delta = log1p(b->o->delta >= 0 ? b->o->delta : b->exact ? EXACT_DELTA : STATS_DELTA);
+	so.delta = log1p(b->o->delta >= 0 ? b->o->delta : b->exact ? BISECT_EXACT_DELTA : STATS_DELTA);
 	so.max_steps = 0;
 	so.staircase = b->o->all;
 	if (!b->exact && !session_arm_relinks(b->session, b->commits[0].arm)) {
@@ -393,7 +392,7 @@ static int exact_ends(struct bisect *b, bool *differ, struct error *e)
 			return error_set(e, -ENODATA, "%s cannot be counted under callgrind: %s; try --metric ops_per_cpu_s",
 					 b->range.commits[i ? last : 0].info.short_id, b->commits[i ? last : 0].exact.why);
 	double x = fabs(stats_log_ratio(b->commits[0].exact.per_op, b->commits[last].exact.per_op));
-	*differ = x > log1p(b->o->delta >= 0 ? b->o->delta : EXACT_DELTA);
+	*differ = x > log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
 	return bisect_step(b, "ends", BISECT_NONE, json_pack("{s:f, s:f, s:b}", "good", b->commits[0].exact.per_op, "bad",
 							     b->commits[last].exact.per_op, "differ", *differ), e);
 }
@@ -424,7 +423,7 @@ static int choose_metric(struct bisect *b, struct error *e)
 	if (rc || !ok[0] || !ok[1])
 		return rc;
 	double x = stats_log_ratio(b->commits[0].exact.per_op, b->commits[last].exact.per_op);
-	counted = fabs(x) > log1p(EXACT_DELTA);
+	counted = fabs(x) > log1p(BISECT_EXACT_DELTA);
 	b->exact = counted && timed && (x > 0) == (b->ends.a.verdict == STATS_REGRESSION) && b->commits[last].exact.exact;
 	if (b->exact)
 		b->metric = BISECT_EXACT;

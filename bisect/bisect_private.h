@@ -10,6 +10,7 @@
 /* Shared by bisect.c (the search), bisect_prove.c (endpoints and confirmation) and bisect_result.c (the answer). */
 
 #define BISECT_NONE SIZE_MAX
+#define BISECT_EXACT_DELTA 0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
 #define BISECT_EXACT "instructions_exact"
 
 struct bisect_commit {

@@ -106,8 +106,12 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 	if (rc)
 		return rc;
 	if (b->exact) {
-		*confirmed = p->counted && p->exact_before != p->exact_after;
-		*contradicted = p->counted && p->exact_before == p->exact_after;
+		bool moved = p->exact_before != p->exact_after;
+		/* Counts of whole processes move by a few instructions with the environment. */
+		if (moved && b->commits[c].exact.whole_process)
+			moved = fabs(stats_log_ratio(p->exact_before, p->exact_after)) > log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
+		*confirmed = p->counted && moved;
+		*contradicted = p->counted && !moved;
 	} else {
 		*confirmed = p->timed && (p->time.a.verdict == STATS_REGRESSION || p->time.a.verdict == STATS_IMPROVEMENT);
 		*contradicted = p->timed && p->time.a.verdict == STATS_NO_CHANGE;

@@ -2,15 +2,13 @@
 #include "bisect/subject.h"
 
 #include "base/buf.h"
+#include "bisect/range.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <git2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define RECIPE_ENV_MAX 64
 
 int subject_open(const struct config *c, struct subject *out, struct error *e)
 {
@@ -49,44 +47,32 @@ const char *const *subject_paths(const struct subject *s, size_t *n)
 	return (const char *const *)s->config->subject.paths;
 }
 
-/* Is the commit in A..B: reachable from B and not from A? */
-static int in_range(struct subject *s, const struct history_commit *c, const char *range, bool *in, struct error *e)
+/*
+ * The recipe of each of n commits: the last whose range holds it, else the subject's own. One walk of the history per range, however
+ * many commits are asked about.
+ */
+static int choose_recipes(struct subject *s, const struct history_commit *const *commits, size_t n, const struct config_recipe **out,
+			  struct error *e)
 {
-	const char *dots = strstr(range, "..");
-	char *ends[2] = { x_printf("%.*s", (int)(dots - range), range), x_strdup(dots + 2) };
-	git_repository *repo = history_git(s->history);
-	git_oid oid[2], self;
-	const char *id = c->worktree && c->n_parents ? c->parents[0] : c->id;
+	const struct config *c = s->config;
+	bool *in = x_calloc(n + 1, sizeof(*in));
 	int rc = 0;
-	for (int i = 0; !rc && i < 2; i++) {
-		struct history_commit end = { 0 };
-		rc = history_resolve(s->history, ends[i], &end, e);
-		if (!rc)
-			git_oid_fromstr(&oid[i], end.id);
-		history_commit_release(&end);
+	for (size_t i = 0; i < n; i++)
+		out[i] = &c->recipes[0];
+	for (size_t k = 1; !rc && k < c->n_recipes; k++) {
+		memset(in, 1, n * sizeof(*in));
+		if (c->recipes[k].range)
+			rc = range_select(s->history, c->recipes[k].range, commits, n, in, e);
+		for (size_t i = 0; !rc && i < n; i++)
+			out[i] = in[i] ? &c->recipes[k] : out[i];
 	}
-	if (!rc && !git_oid_fromstr(&self, id)) {
-		bool from_b = git_oid_equal(&self, &oid[1]) || git_graph_descendant_of(repo, &oid[1], &self) == 1;
-		bool from_a = git_oid_equal(&self, &oid[0]) || git_graph_descendant_of(repo, &oid[0], &self) == 1;
-		*in = from_b && !from_a;
-	}
-	free(ends[0]), free(ends[1]);
+	free(in);
 	return rc;
 }
 
-static int recipe_of(struct subject *s, const struct history_commit *c, const char *variant, const struct config_recipe **chosen,
-		     struct recipe *out, struct error *e)
+static int fill_recipe(const struct subject *s, const struct config_recipe *r, const char *variant, struct recipe *out, struct error *e)
 {
 	const struct config_subject *cs = &s->config->subject;
-	const struct config_recipe *r = &s->config->recipes[0];
-	for (size_t i = 1; i < s->config->n_recipes; i++) {
-		bool in = s->config->recipes[i].range == NULL;
-		int rc = in ? 0 : in_range(s, c, s->config->recipes[i].range, &in, e);
-		if (rc)
-			return rc;
-		if (in)
-			r = &s->config->recipes[i];
-	}
 	const struct config_variant *v = variant ? config_variant(s->config, variant) : &s->config->variants[0];
 	if (!v)
 		return error_set(e, -ENOENT, "%s has no [variant %s]", s->config->path, variant);
@@ -101,8 +87,14 @@ static int recipe_of(struct subject *s, const struct history_commit *c, const ch
 		.cc = cs->cc, .cflags = cs->cflags,
 		.timeout_ns = (uint64_t)cs->build_timeout_s * 1000000000u, .network = cs->network,
 	};
-	*chosen = r;
 	return recipe_check(out, e);
+}
+
+static int recipe_of(struct subject *s, const struct history_commit *c, const char *variant, const struct config_recipe **chosen,
+		     struct recipe *out, struct error *e)
+{
+	int rc = choose_recipes(s, &c, 1, chosen, e);
+	return rc ? rc : fill_recipe(s, *chosen, variant, out, e);
 }
 
 int subject_build(struct subject *s, const struct history_commit *c, const char *variant, unsigned flags, struct build *out, struct error *e)
@@ -140,15 +132,15 @@ int subject_build_many(struct subject *s, const struct history_commit *const *co
 {
 	struct recipe *recipes = x_calloc(n, sizeof(*recipes));
 	struct build_request *requests = x_calloc(n, sizeof(*requests));
-	int rc = 0;
+	const struct config_recipe **chosen = x_calloc(n + 1, sizeof(*chosen));
+	int rc = choose_recipes(s, commits, n, chosen, e);
 	for (size_t i = 0; !rc && i < n; i++) {
-		const struct config_recipe *chosen;
-		rc = recipe_of(s, commits[i], variant, &chosen, &recipes[i], e);
+		rc = fill_recipe(s, chosen[i], variant, &recipes[i], e);
 		requests[i] = (struct build_request){ commits[i], &recipes[i] };
 	}
 	if (!rc)
 		rc = build_many(s->cache, s->history, requests, n, s->jobs, 1, flags, progress, ctx, out, e);
-	free(recipes), free(requests);
+	free(recipes), free(requests), free(chosen);
 	return rc;
 }
 

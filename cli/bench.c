@@ -22,6 +22,7 @@ const char help_bench[] =
 	"\n"
 	"  --workload W   workload of hakperf.ini, may be given again; default: those of [main]\n"
 	"  --class C      its size class; default: [main]'s, or all of the workload's\n"
+	"  --param NAME=VALUE  one of their parameters, may be given again: chooses in a matrix, or sets another value\n"
 	"  --rounds N     rounds a case (default 16: a verdict takes 13 that agree)\n"
 	"  --max-time T   stop after this long though rounds are missing\n"
 	"  --exact        count instructions exactly too (callgrind), where the workload allows\n"
@@ -37,6 +38,7 @@ const char help_bench[] =
 struct asked {
 	const char *workloads[WORKLOADS_MAX], *class_name, *metric, *variant, *config, *db;
 	size_t n_workloads;
+	struct cli_params params;
 	uint64_t rounds;
 	double max_time, delta, wait;
 	bool exact, no_time, json;
@@ -45,7 +47,7 @@ struct asked {
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "rounds", required_argument, NULL, 'n' },
+		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "param", required_argument, NULL, 'P' }, { "rounds", required_argument, NULL, 'n' },
 		{ "max-time", required_argument, NULL, 't' }, { "exact", no_argument, NULL, 'x' }, { "no-time", no_argument, NULL, 'X' },
 		{ "metric", required_argument, NULL, 'm' }, { "variant", required_argument, NULL, 'v' }, { "delta", required_argument, NULL, 'd' },
 		{ "wait", required_argument, NULL, 'W' }, { "db", required_argument, NULL, 'D' }, { "config", required_argument, NULL, 'c' },
@@ -60,6 +62,7 @@ static int parse(int argc, char **argv, struct asked *a)
 			a->workloads[a->n_workloads++] = optarg;
 			break;
 		case 'C': a->class_name = optarg; break;
+		case 'P': wrong = cli_param(&a->params, optarg) ? NULL : "param"; break;
 		case 'n': wrong = cli_number(optarg, 1, 100000, &a->rounds) ? NULL : "rounds"; break;
 		case 't': wrong = cli_seconds(optarg, &a->max_time) ? NULL : "max-time"; break;
 		case 'd': wrong = cli_fraction(optarg, &a->delta) && a->delta < 1 ? NULL : "delta"; break;
@@ -149,6 +152,7 @@ int cmd_bench(int argc, char **argv)
 		if (!rc)
 			rc = measure_revision(&m, &c, argv[i], &e);
 	}
+	m.params = a.params.items;
 	if (!rc)
 		rc = add_cells(&m, &a, &e);
 	if (!rc)
@@ -159,6 +163,10 @@ int cmd_bench(int argc, char **argv)
 		for (size_t i = 0; i < a.n_workloads; i++)
 			json_array_append_new(list, json_string(a.workloads[i]));
 		json_object_set_new(request, "workloads", list);
+		json_t *params = json_array();
+		for (size_t i = 0; i < a.params.n; i++)
+			json_array_append_new(params, cli_json_string(a.params.items[i]));
+		json_object_set_new(request, "params", params);
 		rc = measure_open(&m, "bench", request, a.metric, a.wait, &e);
 		json_decref(request);
 	}

@@ -28,6 +28,7 @@ const char help_bisect[] =
 	"                     default auto: the exact count where it separates the ends as time does, else time\n"
 	"  --workload W       workload of hakperf.ini; default: the one of [main] bisect\n"
 	"  --class C          its size class\n"
+	"  --param NAME=VALUE one of its parameters, may be given again: chooses in a matrix, or sets another value\n"
 	"  --variant V        build variant; default: the first\n"
 	"  --confidence P     probability at which a commit is named (default 0.99)\n"
 	"  --delta D          smallest step of interest (default 1%, of exact counts 0.2%)\n"
@@ -44,6 +45,7 @@ const char help_bisect[] =
 
 struct asked {
 	const char *metric, *workload, *class_name, *variant, *config, *db;
+	struct cli_params params;
 	double confidence, delta, max_time, wait;
 	bool all, first_parent, again, json, fail_on;
 };
@@ -51,7 +53,7 @@ struct asked {
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "metric", required_argument, NULL, 'm' }, { "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' },
+		{ "metric", required_argument, NULL, 'm' }, { "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "param", required_argument, NULL, 'P' },
 		{ "variant", required_argument, NULL, 'v' }, { "confidence", required_argument, NULL, 'p' }, { "delta", required_argument, NULL, 'd' },
 		{ "max-time", required_argument, NULL, 't' }, { "all", no_argument, NULL, 'a' }, { "first-parent", no_argument, NULL, 'f' },
 		{ "again", no_argument, NULL, 'A' }, { "wait", required_argument, NULL, 'W' }, { "fail-on", required_argument, NULL, 'F' },
@@ -63,6 +65,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'm': a->metric = optarg; break;
 		case 'w': a->workload = optarg; break;
 		case 'C': a->class_name = optarg; break;
+		case 'P': ok = cli_param(&a->params, optarg); break;
 		case 'v': a->variant = optarg; break;
 		case 'p': ok = cli_fraction(optarg, &a->confidence) && a->confidence >= 0.5 && a->confidence < 1; break;
 		case 'd': ok = cli_fraction(optarg, &a->delta) && a->delta < 1; break;
@@ -79,7 +82,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		}
 		if (!ok)
 			return cli_usage("bisect", "'%s' is not a value that --%s takes", optarg, o == 'p' ? "confidence" : o == 'd' ? "delta" :
-					 o == 't' ? "max-time" : o == 'W' ? "wait" : "fail-on");
+					 o == 't' ? "max-time" : o == 'W' ? "wait" : o == 'P' ? "param" : "fail-on");
 	}
 	return argc - optind == 2 ? 0 : cli_usage("bisect", "write GOOD and BAD, two revisions");
 }
@@ -101,10 +104,14 @@ static int choose_case(const struct project *p, const struct asked *a, struct be
 	struct bench_case *list = NULL;
 	size_t n = 0;
 	int rc = bench_cases_expand(&p->config, workload, class_name, &list, &n, e);
-	if (rc)
+	if (!rc)
+		rc = bench_cases_choose(list, &n, a->params.items, e);
+	if (rc) {
+		bench_cases_release(list, n);
 		return rc;
-	if (n > 1 && !class_name)
-		cli_warn("%s has %zu cases; bisecting on the first (say --class)", workload, n);
+	}
+	if (n > 1)
+		cli_warn("%s has %zu cases; bisecting on the first (say %s)", workload, n, list[0].varied ? "--param" : "--class");
 	*out = list[0];
 	for (size_t i = 1; i < n; i++)
 		bench_case_release(&list[i]);

@@ -117,6 +117,15 @@ bool cli_number(const char *text, uint64_t lo, uint64_t hi, uint64_t *out)
 	return true;
 }
 
+bool cli_param(struct cli_params *p, const char *word)
+{
+	const char *equals = strchr(word, '=');
+	if (!equals || equals == word || p->n == CLI_PARAMS_MAX)
+		return false;
+	p->items[p->n++] = word;
+	return true;
+}
+
 static bool real(const char *text, double *out, char **end)
 {
 	errno = 0;

@@ -41,6 +41,13 @@ int cli_db_path(const char *option, char **path, struct error *e);
 
 /* Whole number in [lo, hi]; false when text is anything else. */
 bool cli_number(const char *text, uint64_t lo, uint64_t hi, uint64_t *out);
+/* --param NAME=VALUE, given again and again: a NULL-terminated list of borrowed words. All-zero is valid. */
+#define CLI_PARAMS_MAX 16
+struct cli_params {
+	const char *items[CLI_PARAMS_MAX + 1];
+	size_t n;
+};
+bool cli_param(struct cli_params *p, const char *word); /* false: not NAME=VALUE, or too many */
 /* "1%", "0.5%" or "0.01" as a fraction; "60s", "2m", "1h", "90" as seconds. */
 bool cli_fraction(const char *text, double *out);
 bool cli_seconds(const char *text, double *out);

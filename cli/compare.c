@@ -26,7 +26,7 @@ const char help_compare[] =
 	"two artifacts, one command, a verdict\n"
 	"\n"
 	"usage: hakperf compare [OPTION ...] A B -- COMMAND [ARGUMENT ...]\n"
-	"       hakperf compare [OPTION ...] A B [--workload W [--class C]]\n"
+	"       hakperf compare [OPTION ...] A B [--workload W [--class C] [--param NAME=VALUE ...]]\n"
 	"\n"
 	"A is before, B is after. Each is a library (a.so) that is preloaded, a prefix that holds one, a program (with {} in\n"
 	"COMMAND for its path), a revision (of hakperf.ini's subject), or 'none' for the system's own allocator.\n"
@@ -47,6 +47,7 @@ const char help_compare[] =
 
 struct asked {
 	const char *metric, *workload, *class_name, *variant, *config, *db;
+	struct cli_params params;
 	double delta, max_time, confidence, wait;
 	uint64_t rounds;
 	bool wall, json, fail_on;
@@ -69,7 +70,7 @@ struct side {
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "metric", required_argument, NULL, 'm' }, { "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' },
+		{ "metric", required_argument, NULL, 'm' }, { "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "param", required_argument, NULL, 'P' },
 		{ "variant", required_argument, NULL, 'v' }, { "delta", required_argument, NULL, 'd' }, { "max-time", required_argument, NULL, 't' },
 		{ "confidence", required_argument, NULL, 'p' }, { "rounds", required_argument, NULL, 'n' }, { "wall", no_argument, NULL, 'l' },
 		{ "wait", required_argument, NULL, 'W' }, { "fail-on", required_argument, NULL, 'F' }, { "db", required_argument, NULL, 'D' },
@@ -89,6 +90,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'm': a->metric = optarg; break;
 		case 'w': a->workload = optarg; break;
 		case 'C': a->class_name = optarg; break;
+		case 'P': wrong = cli_param(&a->params, optarg) ? NULL : "param"; break;
 		case 'v': a->variant = optarg; break;
 		case 'd': wrong = cli_fraction(optarg, &a->delta) && a->delta < 1 ? NULL : "delta"; break;
 		case 't': wrong = cli_seconds(optarg, &a->max_time) && a->max_time > 0 ? NULL : "max-time"; break;
@@ -246,10 +248,14 @@ static int choose_case(const struct project *p, const struct asked *a, const str
 	struct bench_case *list = NULL;
 	size_t n = 0;
 	int rc = bench_cases_expand(&p->config, workload, a->class_name ? a->class_name : a->workload ? NULL : cell->class_name, &list, &n, e);
-	if (rc)
+	if (!rc)
+		rc = bench_cases_choose(list, &n, a->params.items, e);
+	if (rc) {
+		bench_cases_release(list, n);
 		return rc;
+	}
 	if (n > 1)
-		cli_warn("%s has %zu cases; comparing on the first (say --class)", workload, n);
+		cli_warn("%s has %zu cases; comparing on the first (say %s)", workload, n, list[0].varied ? "--param" : "--class");
 	*out = list[0];
 	out->by_wall |= a->wall;
 	for (size_t i = 1; i < n; i++)

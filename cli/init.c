@@ -135,7 +135,7 @@ static const char *use_name(enum config_use use)
 
 static void put_subject(struct buf *b, const struct guess *g, const char *name, const char *repository)
 {
-	buf_printf(b, "[subject]\nname = %s\n", name);
+	buf_printf(b, "[subject]\n; name = %s\n", name);
 	if (repository)
 		buf_printf(b, "repository = %s\n", repository);
 	buf_puts(b, "; What in the tree matters, so that other commits share a build: paths = src include\n"
@@ -154,8 +154,8 @@ static void put_subject(struct buf *b, const struct guess *g, const char *name, 
 static void put_preload(struct buf *b)
 {
 	buf_puts(b, "; A workload of hakperf's (docs/workloads.md). Parameters have names; several values span a matrix.\n"
-		    "[workload pairs]\ncommand = {workloads}/hot_path --pairs {cycles} --size {size} --seed {seed}\n"
-		    "cycles = 4000000\nsize = 128\nseed = 42\n"
+		    "[workload pairs]\ncommand = {workloads}/hot_path --pairs {cycles} --size {size}\n"
+		    "cycles = 4000000\nsize = 128\n"
 		    "; The parameter that is doubled, to part the start from the cost of an operation.\nscale = cycles\n"
 		    "; One thread, no clock: its instructions can be counted exactly.\nexact = yes\n");
 }

@@ -79,6 +79,12 @@ int measure_cell(struct measure *m, const char *workload, const char *class_name
 	struct bench_case *list = NULL;
 	size_t n = 0;
 	int rc = bench_cases_expand(&m->p->config, workload, class_name, &list, &n, e);
+	if (!rc)
+		rc = bench_cases_choose(list, &n, m->params, e);
+	if (rc) {
+		bench_cases_release(list, n);
+		return rc;
+	}
 	for (size_t i = 0; !rc && i < n; i++) {
 		size_t k = 0;
 		char a[128], b[128];

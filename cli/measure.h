@@ -31,6 +31,7 @@ struct measure_case {
 struct measure {
 	struct project *p; /* borrowed */
 	const char *variant;
+	const char *const *params; /* "name=value", NULL-terminated: what measure_cell() chooses by; NULL: nothing */
 	struct measure_arm *arms;
 	size_t n_arms, cap_arms;
 	struct measure_case *cases;

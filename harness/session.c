@@ -137,12 +137,6 @@ int session_open(const struct session_options *o, struct session **out, struct e
 	return 0;
 }
 
-static void arm_release(struct arm_state *a)
-{
-	free(a->label), free(a->prefix), free(a->artifact), free(a->link_path);
-	relink_close(a->relink);
-}
-
 int session_close(struct session *s, const char *state, const char *detail, struct error *e)
 {
 	if (!s)
@@ -156,8 +150,8 @@ int session_close(struct session *s, const char *state, const char *detail, stru
 		rc = store_session_end(s->store, s->id, s->sitting, state, detail, facts, f.n, e);
 	}
 	for (size_t i = 0; i < s->n_arms; i++)
-		arm_release(&s->arms[i]);
-	arm_release(&s->control[0]), arm_release(&s->control[1]);
+		session_arm_release(&s->arms[i]);
+	session_arm_release(&s->control[0]), session_arm_release(&s->control[1]);
 	for (size_t i = 0; i < s->n_cases; i++)
 		free(s->cases[i].program), free(s->cases[i].metric), free(s->cases[i].history), free(s->cases[i].cells);
 	if (s->scratch)
@@ -220,28 +214,6 @@ double session_run_s(const struct session *s, size_t index)
 	return k->runs ? k->spent_s / (double)k->runs : 0;
 }
 
-static int fill_arm(struct session *s, struct arm_state *a, const struct session_arm *spec, const char *link_name, struct error *e)
-{
-	*a = (struct arm_state){
-		.label = x_strdup(spec->label), .kind = spec->kind, .build = STORE_INT(spec->build_id), .commit = spec->commit_id,
-		.prefix = spec->prefix ? x_strdup(spec->prefix) : NULL,
-		.artifact = spec->artifact ? x_strdup(spec->artifact) : NULL,
-		.link_path = x_printf("%s/%s%s", s->scratch, link_name, spec->kind == RUN_PRELOAD ? ".so" : ""),
-	};
-	struct artifact info = { 0 };
-	int rc = a->artifact ? artifact_read(a->artifact, &info, e) : 0;
-	if (rc)
-		return rc;
-	memcpy(a->hash, info.file, sizeof(a->hash));
-	/* What is linked with a library that is no allocator has nothing to prove but its hash. */
-	a->proves = spec->kind == RUN_PRELOAD || (spec->kind == RUN_LIBRARY && info.owns_malloc);
-	/* A program that looks for its libraries beside itself would not find them beside its fresh link. */
-	bool movable = spec->kind == RUN_PRELOAD || (info.program && !info.origin);
-	if (spec->relink && spec->prefix && movable && relink_open(&a->relink, spec->prefix, NULL))
-		a->relink = NULL;
-	return 0;
-}
-
 /* A session that goes on finds its arms again by what they are; others get the next number. */
 static int arm_number(struct session *s, const struct session_arm *spec, int64_t *number, struct error *e)
 {
@@ -275,14 +247,14 @@ int session_add_arm(struct session *s, const struct session_arm *spec, size_t *a
 	int rc = arm_number(s, spec, &number, e);
 	if (rc)
 		return rc;
-	rc = fill_arm(s, a, spec, name, e);
+	rc = session_arm_fill(s, a, spec, name, e);
 	a->number = number;
 	struct store_arm row = { .number = number, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
 				 .commit_id = spec->commit_id, .label = spec->label };
 	if (!rc)
 		rc = store_arm(s->store, s->id, &row, &a->id, e);
 	if (rc) {
-		arm_release(a);
+		session_arm_release(a);
 		return rc;
 	}
 	*arm = s->n_arms++;
@@ -316,7 +288,7 @@ static int need_control(struct session *s, struct error *e)
 			rc = store_build(s->store, &b, &spec.build_id, e);
 		}
 		if (!rc)
-			rc = fill_arm(s, &s->control[i], &spec, name, e);
+			rc = session_arm_fill(s, &s->control[i], &spec, name, e);
 		struct store_arm row = { .number = CONTROL_NUMBERS + i, .role = "control", .build_id = spec.build_id, .label = label };
 		if (i)
 			row.twin = STORE_INT(s->control[0].id);
@@ -407,20 +379,11 @@ static int arm_of(struct session *s, const struct plan_run *p, const size_t *arm
 	return rc;
 }
 
-/* The word of a command that is the artifact itself, as programs of the prefix are run; NULL: none. */
-static char **artifact_word(char **argv, const struct arm_state *a)
-{
-	for (char **word = argv; a->artifact && *word; word++)
-		if (!strcmp(*word, a->artifact))
-			return word;
-	return NULL;
-}
-
 /* A library's fresh link is preloaded; a program's stands in its command where the canonical one did, or is not drawn. */
 static int draw_link(struct made *m, char **argv, struct error *e)
 {
 	struct arm_state *a = m->arm;
-	char **word = a->kind == RUN_PRELOAD ? NULL : artifact_word(argv, a);
+	char **word = a->kind == RUN_PRELOAD ? NULL : session_arm_word(argv, a);
 	m->subject = a->artifact;
 	snprintf(m->link_hash, sizeof(m->link_hash), "%s", a->hash);
 	if (!a->relink || !m->plan.link_seed || (a->kind != RUN_PRELOAD && !word))
@@ -461,9 +424,10 @@ static int run_one(struct session *s, struct case_state *k, struct made *m, stru
 	}
 	const char *threads = bench_case_param(k->c, "threads");
 	bool one_thread = !k->c->by_wall && (!threads || !strcmp(threads, "1"));
+	const char **env = session_arm_env(m->arm, k->c);
 	struct run_spec spec = {
 		.kind = m->arm->kind, .argv = (const char *const *)argv, .subject = m->arm->proves ? m->subject : NULL,
-		.env = (const char *const *)k->c->environment, .events = s->events.spec,
+		.env = env, .events = s->events.spec,
 		.startup_allocations = m->plan.startup_allocs, .startup_seed = m->plan.link_seed + 1u,
 		.env_padding = m->plan.padding_bytes, .timeout_ns = k->c->timeout_ns * m->plan.multiplier,
 		.cpu_plus_1 = one_thread && s->n_cpus ? (unsigned)s->cpus[0] + 1 : 0,
@@ -485,6 +449,7 @@ static int run_one(struct session *s, struct case_state *k, struct made *m, stru
 		judge_figure(k->c, m);
 	if (m->result.has_checksum)
 		snprintf(m->checksum, sizeof(m->checksum), "%016llx", (unsigned long long)m->result.checksum);
+	free(env);
 	bench_case_argv_release(argv);
 	k->spent_s += (double)(clock_mono_ns() - began) * 1e-9;
 	k->runs++;

@@ -44,9 +44,10 @@ static int count_one(struct session *s, struct job *j)
 		free(argv[0]);
 		argv[0] = x_strdup(k->program);
 	}
+	const char **env = session_arm_env(a, k->c);
 	struct callgrind_spec spec = {
 		.run = { .kind = a->kind, .subject = a->proves ? a->artifact : NULL, .argv = (const char *const *)argv,
-			 .env = (const char *const *)k->c->environment, .operations = EXACT_OPERATIONS, .has_warmup = true,
+			 .env = env, .operations = EXACT_OPERATIONS, .has_warmup = true,
 			 .warmup = EXACT_WARMUP },
 		.repeats = 2,
 		.whole_process = __atomic_load_n(&j->no_region[j->request->index], __ATOMIC_RELAXED),
@@ -59,6 +60,7 @@ static int count_one(struct session *s, struct job *j)
 		__atomic_store_n(&j->no_region[j->request->index], true, __ATOMIC_RELAXED);
 	}
 	j->whole_process = spec.whole_process;
+	free(env);
 	bench_case_argv_release(argv);
 	return rc;
 }

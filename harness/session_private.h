@@ -25,6 +25,7 @@ struct arm_state {
 	int64_t id, aa_id; /* aa_id 0: not in the record yet */
 	struct store_opt build, commit;
 	char *link_path; /* scratch file of its fresh links */
+	char *library_path; /* "LD_LIBRARY_PATH=…/lib" for programs of a prefix that has libraries; NULL: not needed */
 };
 
 struct session_cell {
@@ -67,3 +68,13 @@ struct session {
 	size_t n_cases, cap_cases;
 	struct session_events events;
 };
+
+/* Fill a from spec: its file's hash, what it has to prove, whether fresh links can be drawn. link_name: of its scratch file. */
+int session_arm_fill(struct session *s, struct arm_state *a, const struct session_arm *spec, const char *link_name, struct error *e);
+void session_arm_release(struct arm_state *a);
+
+/* The word of a command that is the artifact itself, as programs of a prefix are run; NULL: none. */
+char **session_arm_word(char **argv, const struct arm_state *a);
+
+/* A case's environment as an arm's runs get it, NULL-terminated; the caller frees the array alone. */
+const char **session_arm_env(const struct arm_state *a, const struct bench_case *c);
