@@ -18,6 +18,7 @@ VERB(bisect);
 VERB(account);
 VERB(verify_history);
 VERB(judge);
+VERB(plan);
 VERB(gc);
 VERB(doctor);
 VERB(simulate);

@@ -137,3 +137,16 @@ id() { git rev-parse "$1"; }
 	[ "$status" = 2 ]
 	[ "${#lines[@]}" = 1 ]
 }
+
+@test "plan says what a search would cost, without building anything" {
+	toy "$BATS_TEST_TMPDIR/plan" --commits 30 --step 17=30 --unrelated 3,4,5
+	run --separate-stderr "$hakperf" plan c0 c29 --trials 10 --noise 1% --json
+	[ "$status" = 0 ]
+	[ "$(field result.commits)" = 26 ]
+	# The larger the change, the fewer the measurements.
+	python3 -c "assert $(field result.changes.0.measurements) > $(field result.changes.3.measurements) > 0"
+	run sqlite3 results.db 'SELECT count(*) FROM build'
+	[ "$output" = 0 ]
+	run "$hakperf" plan c5 c5
+	[ "$status" = 3 ]
+}

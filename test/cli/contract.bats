@@ -164,3 +164,14 @@ one_line() {
 	echo "$status: $output"
 	[ "$status" = 3 ] && [[ $output == *"apt-get install"* && $output == *libpfm4-dev* ]]
 }
+
+@test "completion offers verbs, options and phases" {
+	toy "$BATS_TEST_TMPDIR/completion" --commits 3 --phase 1=one
+	. "$root/completion/hakperf.bash"
+	COMP_WORDS=("$hakperf" bis) COMP_CWORD=1 && _hakperf
+	[ "${COMPREPLY[*]}" = bisect ]
+	COMP_WORDS=("$hakperf" bisect --max) COMP_CWORD=2 && _hakperf
+	[ "${COMPREPLY[*]}" = --max-time ]
+	COMP_WORDS=("$hakperf" bisect phase) COMP_CWORD=2 && _hakperf
+	[ "${COMPREPLY[*]}" = phase:one ]
+}
