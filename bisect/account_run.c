@@ -116,10 +116,10 @@ static int count_one(const struct account_want *want, const char *workloads, str
 	}
 	struct callgrind_spec spec = {
 		.run = { .kind = want->kind, .subject = want->kind == RUN_EXEC ? NULL : want->build->artifact,
-			 .argv = (const char *const *)argv, .env = (const char *const *)want->c->environment,
-			 .operations = EXACT_OPERATIONS, .has_warmup = true, .warmup = EXACT_WARMUP },
+			 .argv = (const char *const *)argv, .env = (const char *const *)want->c->environment },
 		.repeats = 1, .addresses = true, .callers = want->kind == RUN_EXEC ? 0 : ACCOUNT_CALLERS,
 	};
+	session_exact_size(want->c, &spec.run);
 	if (!rc)
 		rc = callgrind_count(&spec, &r, e);
 	if (!rc && r.outcome == CALLGRIND_NO_REGION) {

@@ -35,6 +35,16 @@ struct pool {
 	pthread_cond_t one_done;
 };
 
+void session_exact_size(const struct bench_case *c, struct run_spec *run)
+{
+	const char *turns = c->scale ? bench_case_param(c, c->scale) : NULL;
+	if (turns && strtod(turns, NULL) < EXACT_OPERATIONS)
+		return;
+	run->operations = EXACT_OPERATIONS;
+	run->has_warmup = true;
+	run->warmup = EXACT_WARMUP;
+}
+
 static int count_one(struct session *s, struct job *j)
 {
 	const struct arm_state *a = &s->arms[j->request->arm];
@@ -47,11 +57,11 @@ static int count_one(struct session *s, struct job *j)
 	const char **env = session_arm_env(a, k->c);
 	struct callgrind_spec spec = {
 		.run = { .kind = a->kind, .subject = a->proves ? a->artifact : NULL, .argv = (const char *const *)argv,
-			 .env = env, .operations = EXACT_OPERATIONS, .has_warmup = true,
-			 .warmup = EXACT_WARMUP },
+			 .env = env },
 		.repeats = 2,
 		.whole_process = __atomic_load_n(&j->no_region[j->request->index], __ATOMIC_RELAXED),
 	};
+	session_exact_size(k->c, &spec.run);
 	int rc = callgrind_count(&spec, &j->result, &j->error);
 	if (!rc && !spec.whole_process && j->result.outcome == CALLGRIND_NO_REGION) {
 		callgrind_release(&j->result);

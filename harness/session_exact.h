@@ -30,6 +30,12 @@ struct exact_answer {
 	double per_malloc, per_free; /* NAN: not called, or not told apart */
 };
 
+/*
+ * How much of a case is counted: less than its own N where that is enough. A case of few turns has dear ones, and a warm-up
+ * of its own that fits them: it stays as it is.
+ */
+void session_exact_size(const struct bench_case *c, struct run_spec *run);
+
 /* Told after each: which request of how many. Called by the caller's thread. */
 typedef void exact_progress(void *ctx, size_t done, size_t n);
 
