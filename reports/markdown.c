@@ -94,6 +94,21 @@ static void table(const struct table *t, struct buf *out)
 	buf_puts(out, "\n\n");
 }
 
+/* A fence longer than any run of back quotes inside. */
+static void code(const char *text, struct buf *out)
+{
+	size_t longest = 2, run = 0, n = strlen(text);
+	for (size_t i = 0; i < n; i++) {
+		run = text[i] == '`' ? run + 1 : 0;
+		longest = run > longest ? run : longest;
+	}
+	char *fence = x_calloc(longest + 2, 1);
+	memset(fence, '`', longest + 1);
+	if (n)
+		buf_printf(out, "%s\n%s%s%s\n\n", fence, text, text[n - 1] == '\n' ? "" : "\n", fence);
+	free(fence);
+}
+
 static void plot(const struct plot *p, struct buf *out)
 {
 	wrapped("**", p->title, out);
@@ -104,25 +119,8 @@ static void plot(const struct plot *p, struct buf *out)
 	buf_puts(out, p->alt ? "\n\n" : "");
 	struct buf bars = { 0 };
 	plot_print(p, &bars);
-	if (bars.len) { /* indented code: nothing in it can end it */
-		for (const char *s = bars.data; *s;) {
-			size_t n = strcspn(s, "\n");
-			buf_printf(out, "    %.*s\n", (int)n, s);
-			s += n + (s[n] != '\0');
-		}
-		buf_putc(out, '\n');
-	}
+	code(buf_str(&bars), out);
 	buf_release(&bars);
-}
-
-static void code(const char *text, struct buf *out)
-{
-	for (const char *s = text; *s;) {
-		size_t n = strcspn(s, "\n");
-		buf_printf(out, "    %.*s\n", (int)n, s);
-		s += n + (s[n] != '\0');
-	}
-	buf_putc(out, '\n');
 }
 
 static void nodes(const struct node *parent, struct buf *out);

@@ -12,25 +12,32 @@
 
 /* Two revisions of one session, case by case. */
 
-static int load_newest_with(struct report *rp, const char *a, const char *b, struct record *out, size_t *i, size_t *k, struct error *e)
+static bool has_both(const struct record *r, const char *a, const char *b, size_t *i, size_t *k)
+{
+	*i = a ? record_find_arm(r, a) : 0;
+	*k = b ? record_find_arm(r, b) : r->n_arms - 1;
+	return r->n_arms >= 2 && *i < r->n_arms && *k < r->n_arms && *i != *k;
+}
+
+/* The report's own session where it has both, else the newest one that does; *own is what *out points to then. */
+static int choose(struct report *rp, const char *a, const char *b, struct record *own, const struct record **out, size_t *i, size_t *k, struct error *e)
 {
 	struct store_session_rows rows = { 0 };
-	int rc = store_sessions(rp->store, (struct store_opt){ 0 }, &rows, e);
-	bool found = false;
-	for (size_t n = 0; !rc && !found && n < rows.n; n++) {
-		if (rp->o->session && rows.items[n].id != rp->o->session)
-			continue;
-		rc = record_load(rp->store, rows.items[n].id, out, e);
-		if (rc)
-			break;
-		*i = a ? record_find_arm(out, a) : 0;
-		*k = b ? record_find_arm(out, b) : out->n_arms - 1;
-		found = out->n_arms >= 2 && *i < out->n_arms && *k < out->n_arms && *i != *k;
-		if (!found)
-			record_release(out);
+	*out = NULL;
+	if (rp->has_run && has_both(&rp->run, a, b, i, k)) {
+		*out = &rp->run;
+		return 0;
+	}
+	int rc = rp->o->session ? 0 : store_sessions(rp->store, (struct store_opt){ 0 }, &rows, e);
+	for (size_t n = 0; !rc && !*out && n < rows.n; n++) {
+		rc = record_load(rp->store, rows.items[n].id, own, e);
+		if (!rc && has_both(own, a, b, i, k))
+			*out = own;
+		else
+			record_release(own);
 	}
 	store_free(rows.pool);
-	if (!rc && !found)
+	if (!rc && !*out)
 		rc = a ? error_set(e, -ENOENT, "no session of the record measured both %s and %s side by side: 'hakperf bench %s %s' does", a, b, a, b)
 		       : error_set(e, -ENOENT, "no session of the record has two revisions: 'hakperf compare A B' measures them");
 	return rc;
@@ -139,7 +146,8 @@ static void answer(struct report *rp, struct page *p, const struct record *r, si
 int page_compare(struct report *rp, const char *argument, struct page **out, struct error *e)
 {
 	char *a = argument ? x_strdup(argument) : NULL, *b = a ? strstr(a, "..") : NULL;
-	struct record r = { 0 };
+	struct record own = { 0 };
+	const struct record *r = NULL;
 	size_t i = 0, k = 0;
 	int rc = 0;
 	if (a && !b)
@@ -147,32 +155,32 @@ int page_compare(struct report *rp, const char *argument, struct page **out, str
 	if (b)
 		*b = '\0', b += 2;
 	if (!rc)
-		rc = load_newest_with(rp, a, b, &r, &i, &k, e);
+		rc = choose(rp, a, b, &own, &r, &i, &k, e);
 	if (!rc) {
 		char when[32];
-		struct page *p = *out = page_new("compare", "%s against %s", r.arms[k].label, r.arms[i].label);
+		struct page *p = *out = page_new("compare", "%s against %s", r->arms[k].label, r->arms[i].label);
 		struct line *l = page_lead(p);
 		line_text(l, "Before: ");
-		part_commit(l, r.arms[i].commit ? r.arms[i].commit : r.arms[i].label, r.arms[i].subject, r.arms[i].phase);
+		part_commit(l, r->arms[i].commit ? r->arms[i].commit : r->arms[i].label, r->arms[i].subject, r->arms[i].phase);
 		line_text(l, ". After: ");
-		part_commit(l, r.arms[k].commit ? r.arms[k].commit : r.arms[k].label, r.arms[k].subject, r.arms[k].phase);
-		line_text(l, ". Side by side in session %lld, %s.", (long long)r.session->id, part_time(r.session->started_s, when));
-		answer(rp, p, &r, i, k);
-		rc = timed_rows(rp, p, &r, i, k, e);
-		exact_rows(p, &r, i, k);
-		for (size_t c = 0; !rc && c < r.n_cases; c++)
-			if (record_exact_of(&r, c, i)->counted && record_exact_of(&r, c, k)->counted) {
+		part_commit(l, r->arms[k].commit ? r->arms[k].commit : r->arms[k].label, r->arms[k].subject, r->arms[k].phase);
+		line_text(l, ". Side by side in session %lld, %s.", (long long)r->session->id, part_time(r->session->started_s, when));
+		answer(rp, p, r, i, k);
+		rc = timed_rows(rp, p, r, i, k, e);
+		exact_rows(p, r, i, k);
+		for (size_t c = 0; !rc && c < r->n_cases; c++)
+			if (record_exact_of(r, c, i)->counted && record_exact_of(r, c, k)->counted) {
 				char caption[200];
-				snprintf(caption, sizeof(caption), "By function on %s: self instructions per operation", r.cases[c].name);
-				rc = functions_table(rp->store, p, r.cases[c].id, r.arms[i].build_id, r.arms[k].build_id, 10, caption, NULL, e);
+				snprintf(caption, sizeof(caption), "By function on %s: self instructions per operation", r->cases[c].name);
+				rc = functions_table(rp->store, p, r->cases[c].id, r->arms[i].build_id, r->arms[k].build_id, 10, caption, NULL, e);
 				break;
 			}
 		if (!rc) {
 			page_heading(p, 2, "The machine");
-			rc = part_machine(p, &r, true, e);
+			rc = part_machine(p, r, true, e);
 		}
 	}
 	free(a);
-	record_release(&r);
+	record_release(&own);
 	return rc;
 }

@@ -180,6 +180,12 @@ static void pictures(struct report *rp, struct page *p, size_t exact_case, size_
 	}
 }
 
+/* With very many revisions the tables are of those that open a phase, each against the shown one before it; the history page has all. */
+static bool shown(const struct record *r, size_t a)
+{
+	return r->n_arms <= RECORD_MANY_ARMS || r->arms[a].phase || a + 1 == r->n_arms;
+}
+
 static void exact_table(const struct record *r, struct page *p)
 {
 	size_t columns = 0;
@@ -195,6 +201,8 @@ static void exact_table(const struct record *r, struct page *p)
 		if (r->cases[c].exact)
 			table_column(t, ALIGN_RIGHT, "%s", columns > 1 && r->cases[c].size_class ? r->cases[c].size_class : r->cases[c].name);
 	for (size_t a = 0; a < r->n_arms; a++) {
+		if (!shown(r, a))
+			continue;
 		part_row_head(t, &r->arms[a]);
 		for (size_t c = 0; c < r->n_cases; c++) {
 			const struct record_exact *x = record_exact_of(r, c, a), *before = NULL;
@@ -207,7 +215,7 @@ static void exact_table(const struct record *r, struct page *p)
 				continue;
 			}
 			for (size_t b = a; b-- > 0 && !before;)
-				if (record_exact_of(r, c, b)->counted)
+				if (record_exact_of(r, c, b)->counted && shown(r, b))
 					before = record_exact_of(r, c, b);
 			struct figure f = part_exact_figure(x);
 			line_figure(l, &f);
@@ -246,6 +254,8 @@ static int timed_table(struct report *rp, struct page *p, struct error *e)
 			table_column(t, ALIGN_RIGHT, "%s, %s", r->cases[c].name, record_cost_unit(&r->cases[c]));
 	int rc = 0;
 	for (size_t a = 0; !rc && a < r->n_arms; a++) {
+		if (!shown(r, a))
+			continue;
 		part_row_head(t, &r->arms[a]);
 		for (size_t c = 0; !rc && c < r->n_cases; c++) {
 			const struct record_case *k = &r->cases[c];
@@ -261,7 +271,7 @@ static int timed_table(struct report *rp, struct page *p, struct error *e)
 			struct figure f = part_timed_figure(k, v);
 			line_figure(l, &f);
 			size_t before = a;
-			while (before-- > 0 && !record_timed_of(r, c, before)->n)
+			while (before-- > 0 && (!record_timed_of(r, c, before)->n || !shown(r, before)))
 				;
 			if (before >= a)
 				continue;
@@ -318,7 +328,7 @@ static void all_pages(struct report *rp, struct page *p)
 		line_text(l, ": %s to %s by %s, %s", short_id(b->good, good), short_id(b->bad, bad), b->metric ? b->metric : "a metric chosen on the way", b->state);
 	}
 	line_link(l = page_item(p), "compare", "First against last");
-	line_text(l, ": the two ends of the newest session side by side");
+	line_text(l, ": the two ends of this session side by side");
 	line_link(l = page_item(p), "history", "History");
 	line_text(l, ": every measured commit, and where the figures step");
 	line_link(l = page_item(p), "machine", "Machine");

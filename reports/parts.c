@@ -140,9 +140,10 @@ static void ticks(struct plot *p, const struct axis *a)
 	}
 }
 
-static const char *subject_of(const struct axis_commit *c)
+/* Of many commits pictures tell the ids alone. */
+static const char *subject_of(const struct axis *a, size_t i)
 {
-	return c->subject ? c->subject : "";
+	return a->n <= 300 && a->commits[i].subject ? a->commits[i].subject : "";
 }
 
 /* Commits that did not build, of this session's arms and of a bisect. */
@@ -183,7 +184,7 @@ struct plot *part_exact_timeline(const struct record *r, size_t case_at, const s
 		char id[16];
 		if (isnan(value[i]))
 			continue;
-		plot_add_point(s, (double)i, value[i], NAN, NAN, "%s %s%s%s%s: %.2f instructions/op", short_id(a->commits[i].id, id), subject_of(&a->commits[i]),
+		plot_add_point(s, (double)i, value[i], NAN, NAN, "%s %s%s%s%s: %.2f instructions/op", short_id(a->commits[i].id, id), subject_of(a, i),
 			       a->commits[i].phase ? " (phase " : "", a->commits[i].phase ? a->commits[i].phase : "", a->commits[i].phase ? ")" : "", value[i]);
 		n++;
 	}
@@ -210,7 +211,12 @@ struct plot *part_timed_timeline(const struct record *r, size_t case_at, const s
 		char id[16];
 		if (at == a->n || !t->n)
 			continue;
-		plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s %s%s%s%s: %.3g %s%s", short_id(r->arms[i].commit, id), subject_of(&a->commits[at]),
+		if (a->n > 300) {
+			plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s: %.3g %s", short_id(r->arms[i].commit, id), t->median, record_cost_unit(c));
+			n++;
+			continue;
+		}
+		plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s %s%s%s%s: %.3g %s%s", short_id(r->arms[i].commit, id), subject_of(a, at),
 			       r->arms[i].phase ? " (phase " : "", r->arms[i].phase ? r->arms[i].phase : "", r->arms[i].phase ? ")" : "", t->median,
 			       record_cost_unit(c), isnan(t->lo) ? ", too few rounds for an interval" : "");
 		n++;

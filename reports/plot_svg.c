@@ -15,7 +15,13 @@
  * Colours go through gnuplot as ones that nobody would choose, (group, index, …), and come back as CSS variables:
  * (1, 1, n) ink, soft and grid; (2, 1, n) the palette; (2, 2, n) shades of a heat map; (3, 1, n) the tones worse, better, total.
  */
-enum { SHADES = 10 };
+enum { SHADES = 10, DENSE = 300 };
+
+/* So many points a series that each is a dot. */
+static bool dense(const struct plot *p)
+{
+	return p->kind == PLOT_TIMELINE && p->n_series && p->series[0]->n > DENSE;
+}
 
 static const char timeline_gp[] =
 #include "reports/timeline.gp.h"
@@ -113,7 +119,7 @@ static void ticks(const struct plot *p, int width, struct plot_words *w, struct 
 static void points(const struct plot *p, double y_lo, struct buf *out)
 {
 	static const int gnuplot_mark[] = { 7, 5, 9, 13, 6 };
-	buf_printf(out, "series = %zu\n", p->n_series);
+	buf_printf(out, "series = %zu\ndense = %d\n", p->n_series, dense(p));
 	buf_puts(out, "marks = \"");
 	for (size_t i = 0; i < p->n_series; i++)
 		buf_printf(out, "%d ", gnuplot_mark[p->series[i]->mark]);
@@ -201,7 +207,7 @@ void plot_script(const struct plot *p, int width, int height, struct plot_words 
 	word(words, p->x_label, 70, out);
 	buf_puts(out, " tc rgb '#010102'\n");
 	ticks(p, width, words, out);
-	buf_printf(out, "point_size = %.2f\n", p->n_series && p->series[0]->n > 300 ? 0.3 : narrow ? 0.5 : 0.62);
+	buf_printf(out, "point_size = %.2f\n", dense(p) ? 0.3 : narrow ? 0.5 : 0.62);
 	if (p->kind == PLOT_TIMELINE) {
 		points(p, lo + 0.03 * (hi - lo), out);
 		buf_puts(out, timeline_gp);
@@ -267,6 +273,7 @@ struct dresser {
 	const struct plot *p;
 	size_t group;	/* gnuplot's number of the plot we are in; 0: none */
 	size_t point;	/* of that group, from 0 */
+	bool hovers;	/* dots are drawn and say what they are */
 };
 
 /* The point that the next mark of this group stands for. */
@@ -282,9 +289,10 @@ static const struct plot_point *point_of(struct dresser *d)
 		}
 		return NULL;
 	}
-	if (d->group <= p->n_series || d->group > 2 * p->n_series)
+	/* Groups are the steps of every series, then the bars, then the points. */
+	if (d->group <= 2 * p->n_series || d->group > 3 * p->n_series)
 		return NULL;
-	const struct plot_series *s = p->series[d->group - 1 - p->n_series];
+	const struct plot_series *s = p->series[d->group - 1 - 2 * p->n_series];
 	return d->point < s->n ? &s->points[d->point++] : NULL;
 }
 
@@ -298,6 +306,20 @@ static bool mark(struct dresser *d, const char *line, size_t n, const struct plo
 	const struct plot_point *k = point_of(d);
 	if (!k || !k->hover)
 		return false;
+	double x, y;
+	const char *where = dense(d->p) ? strstr(at, "translate(") : NULL;
+	if (where && sscanf(where, "translate(%lf,%lf)", &x, &y) == 2) { /* a thousand of them: a dot is a line of no length with round ends */
+		if (!d->hovers) {
+			dress_text(close + 2, n - (size_t)(close + 2 - line), words, id_prefix, out);
+			return true;
+		}
+		buf_printf(out, "<path class=\"d%d\" d=\"M%.1f,%.1fh0\"><title>", d->p->series[d->group - 1 - 2 * d->p->n_series]->colour % 8, x, y);
+		escape_html(k->hover, out);
+		buf_puts(out, "</title></path>\n");
+		/* What follows the mark on gnuplot's line closes its group. */
+		dress_text(close + 2, n - (size_t)(close + 2 - line), words, id_prefix, out);
+		return true;
+	}
 	dress_text(line, (size_t)(close - line), words, id_prefix, out);
 	buf_puts(out, "><title>");
 	escape_html(k->hover, out);
@@ -316,8 +338,8 @@ int plot_dress(const struct plot *p, const char *svg, const struct plot_words *w
 		return error_set(e, -EPROTO, "gnuplot wrote no picture that hakperf can read (is it version 5.4?)");
 	buf_printf(out, "<svg class=\"picture\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", w, h);
 	escape_html(p->alt ? p->alt : p->title, out);
-	buf_puts(out, "\">\n");
-	struct dresser d = { .p = p };
+	buf_puts(out, "\">\n<g>\n"); /* gnuplot's canvas, which is closed at its end */
+	struct dresser d = { .p = p, .hovers = w >= 500 };
 	for (s = body; *s;) {
 		size_t n = strcspn(s, "\n");
 		const char *next = s[n] ? s + n + 1 : s + n, *filter = strstr(s, "<filter");

@@ -278,18 +278,24 @@ static int load_timed_case(struct record *r, size_t c, const struct arm_map *map
 
 static int load_rounds(struct record *r, struct error *e)
 {
-	struct store_rows *q = rows_open(r->store,
-		"SELECT round.case_id, count (DISTINCT round.id), count (DISTINCT CASE WHEN round.disturbed THEN round.id END), sum (run.outcome <> 'ok')"
-		" FROM round CROSS JOIN run ON run.round_id = round.id WHERE round.session_id = :session AND round.kind = 'timed' GROUP BY round.case_id");
+	struct store_rows *q = rows_open(r->store, "SELECT case_id, count (*), sum (disturbed) FROM round WHERE session_id = :session AND kind = 'timed' GROUP BY case_id");
 	rows_bind_int(q, ":session", r->session->id);
 	int rc;
 	while ((rc = rows_next(q, e)) > 0) {
 		size_t c = case_index(r, rows_int(q, 0));
-		if (c == r->n_cases)
-			continue;
-		r->cases[c].rounds = (size_t)rows_int(q, 1);
-		r->cases[c].disturbed = (size_t)rows_int(q, 2);
-		r->cases[c].failed = (size_t)rows_int(q, 3);
+		if (c < r->n_cases)
+			r->cases[c].rounds = (size_t)rows_int(q, 1), r->cases[c].disturbed = (size_t)rows_int(q, 2);
+	}
+	rows_close(q);
+	if (rc)
+		return rc;
+	q = rows_open(r->store, "SELECT round.case_id, count (*) FROM round CROSS JOIN run ON run.round_id = round.id"
+				" WHERE round.session_id = :session AND round.kind = 'timed' AND run.outcome <> 'ok' GROUP BY round.case_id");
+	rows_bind_int(q, ":session", r->session->id);
+	while ((rc = rows_next(q, e)) > 0) {
+		size_t c = case_index(r, rows_int(q, 0));
+		if (c < r->n_cases)
+			r->cases[c].failed = (size_t)rows_int(q, 1);
 	}
 	rows_close(q);
 	return rc;
