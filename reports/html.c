@@ -62,7 +62,7 @@ static void line(const struct line *l, struct buf *out)
 		case SPAN_TONED:
 			buf_printf(out, "<span class=\"%s\">", tone_class(s->tone));
 			if (*tone_sign(s->tone))
-				buf_printf(out, "<span aria-hidden=\"true\">%s</span> ", tone_sign(s->tone));
+				buf_printf(out, "<span aria-hidden=\"true\">%s</span>&#160;", tone_sign(s->tone));
 			escape_html(s->text, out);
 			buf_puts(out, "</span>");
 			break;

@@ -341,7 +341,7 @@ int page_bisect(struct report *rp, int64_t id, struct page **out, struct error *
 	struct steps steps = { 0 };
 	struct axis axis = { 0 };
 	int64_t case_id = 0;
-	bool exact = b->metric && !strcmp(b->metric, "instructions_exact");
+	bool exact = !strcmp(result ? part_str(result, "metric") : b->metric ? b->metric : "", "instructions_exact");
 	if (result) {
 		rp->worse |= part_bisect_answer(p, result, exact ? "Largest step in instructions" : "Largest step in time", b->id, false);
 	} else {

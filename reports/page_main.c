@@ -12,15 +12,27 @@
 
 /* The first page: what was asked, the answers and how much to believe them, the pictures, the two tables, the machine. */
 
-/* The newest finished bisect on the same machine by exact count or by time, within the same ends as `like` where that is given. */
-static const struct store_bisect_row *newest_bisect(const struct report *rp, bool exact, const struct store_bisect_row *like)
+static bool spans(const struct report *rp, const struct store_bisect_row *b)
 {
+	return axis_find(&rp->axis, b->good) < rp->axis.n && axis_find(&rp->axis, b->bad) < rp->axis.n;
+}
+
+/*
+ * The newest search with an answer, by exact count or by time, whose ends this page's commits hold; within the same ends as `like` where that is
+ * given. *result: its answer, to be released; NULL: none.
+ */
+static const struct store_bisect_row *newest_bisect(const struct report *rp, bool exact, const struct store_bisect_row *like, json_t **result)
+{
+	*result = NULL;
 	for (size_t i = 0; i < rp->bisects.n; i++) {
 		const struct store_bisect_row *b = &rp->bisects.items[i];
-		if (!b->result_json || !b->metric || exact != !strcmp(b->metric, "instructions_exact"))
+		if (!b->result_json || !spans(rp, b) || (like && (strcmp(b->good, like->good) || strcmp(b->bad, like->bad))))
 			continue;
-		if (!like || (!strcmp(b->good, like->good) && !strcmp(b->bad, like->bad)))
+		*result = json_loads(b->result_json, 0, NULL);
+		if (*result && exact == !strcmp(part_str(*result, "metric"), "instructions_exact"))
 			return b;
+		json_decref(*result);
+		*result = NULL;
 	}
 	return NULL;
 }
@@ -351,8 +363,8 @@ int page_main(struct report *rp, struct page **out, struct error *e)
 	if (!rp->has_run)
 		return empty(p);
 	const struct record *r = &rp->run;
-	const struct store_bisect_row *exact_row = newest_bisect(rp, true, NULL), *timed_row = newest_bisect(rp, false, exact_row);
-	json_t *exact = exact_row ? json_loads(exact_row->result_json, 0, NULL) : NULL, *timed = timed_row ? json_loads(timed_row->result_json, 0, NULL) : NULL;
+	json_t *exact, *timed;
+	const struct store_bisect_row *exact_row = newest_bisect(rp, true, NULL, &exact), *timed_row = newest_bisect(rp, false, exact_row, &timed);
 	size_t exact_case = r->n_cases, timed_case = r->n_cases;
 	if (exact)
 		exact_case = record_find_case(r, part_str(exact, "case"));

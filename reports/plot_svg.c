@@ -92,7 +92,10 @@ static void y_range(const struct plot *p, double *lo, double *hi)
 static void ticks(const struct plot *p, int width, struct plot_words *w, struct buf *out)
 {
 	/* Names stand at a slant: one needs about 15 pixels of width. Where there is less, every second one, fourth one … goes. */
-	size_t strong = 0, room = (size_t)width / 16;
+	int margin = 60;
+	for (size_t i = 0; i < p->n_rows; i++)
+		margin = (int)characters(p->rows[i].text) * 7 > margin ? (int)characters(p->rows[i].text) * 7 : margin;
+	size_t strong = 0, room = (size_t)(width - (margin < width / 2 ? margin : width / 2)) / 16;
 	for (size_t i = 0; i < p->n_ticks; i++)
 		strong += p->ticks[i].strong;
 	size_t stride = 1;
@@ -112,7 +115,7 @@ static void ticks(const struct plot *p, int width, struct plot_words *w, struct 
 	buf_printf(out, ") rotate by -35 left nomirror scale 0.4 tc rgb '#010101'\n");
 	for (size_t i = 0; i < p->n_ticks; i++)
 		if (p->ticks[i].strong)
-			buf_printf(out, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead back lw 0.8 dt 3 lc rgb '#010102'\n", p->ticks[i].x,
+			buf_printf(out, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead back lw 0.8 dt (3,5) lc rgb '#010102'\n", p->ticks[i].x,
 				   p->ticks[i].x);
 }
 
@@ -212,7 +215,7 @@ void plot_script(const struct plot *p, int width, int height, struct plot_words 
 		points(p, lo + 0.03 * (hi - lo), out);
 		buf_puts(out, timeline_gp);
 	} else {
-		if (p->kind == PLOT_WATERFALL && p->n_series && p->series[0]->n <= 24)
+		if (p->kind == PLOT_WATERFALL && p->n_series && p->series[0]->n <= (narrow ? 6u : 24u))
 			bar_labels(p, words, out);
 		boxes(p, out);
 		buf_puts(out, boxes_gp);
@@ -222,7 +225,7 @@ void plot_script(const struct plot *p, int width, int height, struct plot_words 
 /* "rgb(  2,   1,   3)" at s: its variable, and how long the text is; NULL: a colour of gnuplot's own. */
 static const char *colour(const char *s, size_t *length, char *out, size_t room)
 {
-	static const char *const inks[] = { "currentColor", "currentColor", "var(--soft)", "var(--grid)" };
+	static const char *const inks[] = { "var(--ink)", "var(--ink)", "var(--soft)", "var(--grid)" };
 	static const char *const tones[] = { "var(--bad)", "var(--good)", "var(--soft)" };
 	int r, g, b, n = 0;
 	if (sscanf(s, "rgb( %d , %d , %d )%n", &r, &g, &b, &n) != 3 || !n)

@@ -41,6 +41,7 @@ browse() {
 				hovers: d.querySelectorAll('.wide svg title').length,
 				scripts: d.scripts.length, images: d.images.length, links: d.querySelectorAll('a[href^="javascript"], a[href^="http"]').length,
 				handlers: [...d.querySelectorAll('*')].filter(x => [...x.attributes].some(a => a.name.startsWith('on'))).length,
+				words: [...new Set(seen.flatMap(s => [...s.querySelectorAll('text')].map(t => w.getComputedStyle(t).fill)))],
 				paper: w.getComputedStyle(d.body).backgroundColor, ink: w.getComputedStyle(d.body).color };
 		}
 		addEventListener('load', () => { document.getElementById('out').textContent = JSON.stringify([...document.querySelectorAll('iframe')].map(look)); });
@@ -114,6 +115,8 @@ quiet_console() {
 	browse "$pages/index.html 1400 $pages/bisect-2.html 360" --force-dark-mode --blink-settings=preferredColorScheme=0
 	quiet_console
 	[ "$(shade paper) $(shade ink)" = "dark light" ] || { seen d; return 1; }
+	# The words in pictures too: ink and a softer ink.
+	[ "$(seen "all(min(int(x) for x in c[4:-1].split(',')) > 127 for p in d for c in p['words'])")" = True ] || { seen d; return 1; }
 }
 
 @test "hostile subjects, phases and outputs stay words, and the markup is whole" {
