@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/fs.h"
-#include "base/hash.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/project.h"
 #include "cli/show.h"
+#include "cli/side.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
-#include "harness/artifact.h"
 #include "harness/child.h"
-#include "harness/relink.h"
+#include "harness/verdict_beside.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 const char help_compare[] =
 	"two artifacts, one command, a verdict\n"
@@ -38,7 +34,9 @@ const char help_compare[] =
 	"  --delta D        smallest effect of interest, yours to choose (default 1%)\n"
 	"  --max-time T     measuring stops after this long (default 60s)\n"
 	"  --confidence P   that a difference found is one, however often it is looked at (default 0.995)\n"
-	"  --rounds N       exactly N rounds\n"
+	"  --rounds N       exactly N rounds, even of two that load the same bytes\n"
+	"  --split          runs of twice the operations in every round: start-up and cost per operation apart\n"
+	"  --binary         keep the canonical links: about these two files, not about their sources\n"
 	"  --variant V      build variant of revisions\n"
 	"  --wait T         wait for another session of this machine (default 0)\n"
 	"  --fail-on regression   exit 1 on a regression\n"
@@ -50,21 +48,9 @@ struct asked {
 	struct cli_params params;
 	double delta, max_time, confidence, wait;
 	uint64_t rounds;
-	bool wall, json, fail_on;
+	bool wall, split, binary, json, fail_on;
 	const char *a, *b;
 	char **command; /* NULL: a workload of the configuration */
-};
-
-struct side {
-	char *label, *prefix, *artifact;
-	enum run_kind kind;
-	bool relink;
-	struct history_commit commit;
-	struct build build;
-	struct store_opt commit_id;
-	int64_t build_id;
-	size_t arm;
-	char loaded[HASH_HEX];
 };
 
 static int parse(int argc, char **argv, struct asked *a)
@@ -74,7 +60,8 @@ static int parse(int argc, char **argv, struct asked *a)
 		{ "variant", required_argument, NULL, 'v' }, { "delta", required_argument, NULL, 'd' }, { "max-time", required_argument, NULL, 't' },
 		{ "confidence", required_argument, NULL, 'p' }, { "rounds", required_argument, NULL, 'n' }, { "wall", no_argument, NULL, 'l' },
 		{ "wait", required_argument, NULL, 'W' }, { "fail-on", required_argument, NULL, 'F' }, { "db", required_argument, NULL, 'D' },
-		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { 0 },
+		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { "split", no_argument, NULL, 's' },
+		{ "binary", no_argument, NULL, 'b' }, { 0 },
 	};
 	/* What stands behind "--" is the command, whatever it looks like. */
 	int own = argc;
@@ -99,6 +86,8 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'W': wrong = cli_seconds(optarg, &a->wait) ? NULL : "wait"; break;
 		case 'F': wrong = (a->fail_on = !strcmp(optarg, "regression")) ? NULL : "fail-on"; break;
 		case 'l': a->wall = true; break;
+		case 's': a->split = true; break;
+		case 'b': a->binary = true; break;
 		case 'D': a->db = optarg; break;
 		case 'c': a->config = optarg; break;
 		case 'j': a->json = true; break;
@@ -117,112 +106,6 @@ static int parse(int argc, char **argv, struct asked *a)
 	return 0;
 }
 
-/* The one shared library in a prefix's lib folder. */
-static int library_of(const char *prefix, char **artifact, struct error *e)
-{
-	char *lib = x_printf("%s/lib", prefix);
-	DIR *d = opendir(lib);
-	int found = 0;
-	for (struct dirent *f; d && (f = readdir(d));) {
-		size_t n = strlen(f->d_name);
-		if (n > 3 && !strcmp(f->d_name + n - 3, ".so")) {
-			free(*artifact);
-			*artifact = x_printf("%s/%s", lib, f->d_name);
-			found++;
-		}
-	}
-	if (d)
-		closedir(d);
-	int rc = found == 1 ? 0 : error_set(e, -ENOENT, "%s holds %d libraries (lib/*.so): name the file itself", prefix, found);
-	free(lib);
-	return rc;
-}
-
-static int side_of_file(struct side *s, const char *path, struct error *e)
-{
-	struct stat st;
-	char *real = realpath(path, NULL);
-	if (!real || stat(real, &st)) {
-		int rc = error_errno(e, errno, "cannot read %s", path);
-		free(real);
-		return rc;
-	}
-	int rc = 0;
-	size_t n = strlen(real);
-	if (S_ISDIR(st.st_mode)) {
-		s->prefix = real;
-		rc = library_of(real, &s->artifact, e);
-		s->relink = relink_possible(real);
-	} else {
-		s->artifact = real;
-		bool library = strstr(real, ".so.") || (n > 3 && !strcmp(real + n - 3, ".so"));
-		s->kind = library ? RUN_PRELOAD : RUN_EXEC;
-		if (!library && !(st.st_mode & 0111))
-			rc = error_set(e, -EACCES, "%s is neither a library (.so) nor a program", path);
-	}
-	return rc;
-}
-
-static int side_open(struct project *p, struct side *s, const char *word, const char *variant, struct error *e)
-{
-	*s = (struct side){ .label = x_strdup(word), .kind = RUN_PRELOAD };
-	if (!strcmp(word, "none"))
-		return 0;
-	if (fs_exists(word) && (strchr(word, '/') || strstr(word, ".so") || !p->has_subject))
-		return side_of_file(s, word, e);
-	if (!p->has_subject)
-		return error_set(e, -ENOENT, "'%s' is not a file, and there is no hakperf.ini whose subject it could be a revision of", word);
-	int rc = history_resolve(p->subject.history, word, &s->commit, e);
-	if (!rc)
-		rc = subject_build(&p->subject, &s->commit, variant, BUILD_PIN, &s->build, e);
-	if (!rc && s->build.outcome != BUILD_OK)
-		rc = error_set(e, -ENODATA, "%s cannot be measured: %s (%s), see %s", word, build_outcome_name(s->build.outcome), s->build.detail, s->build.log);
-	return rc;
-}
-
-static void side_close(struct side *s)
-{
-	free(s->label), free(s->prefix), free(s->artifact);
-	history_commit_release(&s->commit);
-	build_release(&s->build);
-}
-
-static int record_file(struct store *store, struct side *s, struct error *e)
-{
-	struct artifact info = { 0 };
-	struct store_build b = { .key = "none", .kind = "none", .outcome = "ok" };
-	char *key = NULL;
-	int rc = s->artifact ? artifact_read(s->artifact, &info, e) : 0;
-	if (!rc && s->artifact) {
-		key = x_printf("file:%s", info.file);
-		b = (struct store_build){ .key = key, .kind = "file", .outcome = "ok", .artifact = s->artifact, .artifact_hash = info.file,
-					  .loaded_hash = info.loaded, .build_id = info.build_id[0] ? info.build_id : NULL,
-					  .relinkable = STORE_INT(s->relink) };
-		snprintf(s->loaded, sizeof(s->loaded), "%s", info.loaded);
-	}
-	if (!rc)
-		rc = store_build(store, &b, &s->build_id, e);
-	free(key);
-	return rc;
-}
-
-static int add_side(struct project *p, struct session *session, struct side *s, struct error *e)
-{
-	struct session_arm arm;
-	int rc;
-	if (s->commit.tree[0]) {
-		rc = subject_record(&p->subject, p->store, &s->commit, &s->build, &s->commit_id, &s->build_id, e);
-		if (!rc)
-			arm = subject_arm(&p->subject, &s->build, s->label, s->commit_id, s->build_id);
-		snprintf(s->loaded, sizeof(s->loaded), "%s", s->build.loaded_hash);
-	} else {
-		rc = record_file(p->store, s, e);
-		arm = (struct session_arm){ .label = s->label, .kind = s->kind, .prefix = s->kind == RUN_EXEC ? s->artifact : s->prefix,
-					    .artifact = s->artifact, .relink = s->relink, .build_id = s->build_id };
-	}
-	return rc ? rc : session_add_arm(session, &arm, &s->arm, e);
-}
-
 static int choose_case(const struct project *p, const struct asked *a, const struct side *sides, struct bench_case *out, struct error *e)
 {
 	if (a->command) {
@@ -236,6 +119,11 @@ static int choose_case(const struct project *p, const struct asked *a, const str
 			}
 		if (programs && !used)
 			return error_set(e, -EINVAL, "A or B is a program: write {} in the command where its path belongs");
+		if (programs && !strcmp(out->command[0], "{prefix}")) {
+			const char *slash = strrchr(sides[0].artifact, '/');
+			free(out->workload);
+			out->workload = x_strdup(slash ? slash + 1 : sides[0].artifact);
+		}
 		out->by_wall = a->wall;
 		return 0;
 	}
@@ -264,52 +152,166 @@ static int choose_case(const struct project *p, const struct asked *a, const str
 	return 0;
 }
 
-static int measure(struct project *p, struct session *s, size_t index, const struct side *sides, const struct asked *a,
-		   struct verdict_answer *out, struct error *e)
+struct comparison {
+	const struct asked *asked;
+	struct project p;
+	struct side sides[2];
+	bool same;
+	struct bench_case c;
+	struct session *session;
+	size_t index;
+	struct verdict_question q;
+	struct verdict_answer v;
+	struct verdict_beside beside[VERDICT_BESIDE_MAX];
+	size_t n_beside;
+	struct stats_interval source; /* of "this source", where layout was fixed and its spread is known here; n 0: not known */
+	double layout_sd;
+};
+
+/* What a further round could still change. */
+static bool open_question(const struct comparison *x)
 {
-	size_t arms[2] = { sides[0].arm, sides[1].arm };
+	const struct verdict_answer *v = &x->v;
+	if (!v->a.log.n)
+		return true;
+	return v->a.verdict == STATS_UNCLEAR || (v->a.verdict == STATS_INVALID && !v->mismatch && v->a.log.n < 24);
+}
+
+static int ask(struct comparison *x, struct error *e)
+{
+	x->q.metric = session_metric(x->session, x->index);
+	return session_rounds_done(x->session, x->index) ? verdict_ask(x->p.store, &x->q, &x->v, e) : 0;
+}
+
+/* The first number of rounds that can give a verdict. */
+static size_t fewest_rounds(double confidence)
+{
+	size_t n = 1;
+	while (stats_cs_bound(n, confidence > 0 ? confidence : STATS_CONFIDENCE) > n)
+		n++;
+	return n;
+}
+
+static int measure(struct comparison *x, struct error *e)
+{
+	const struct asked *a = x->asked;
+	size_t arms[2] = { x->sides[0].arm, x->sides[1].arm };
+	unsigned flags = SESSION_CONTROLS | (a->split ? SESSION_DOUBLE_ALL : SESSION_DOUBLE);
 	struct session_figure f[2];
 	struct progress progress;
 	uint64_t began = clock_mono_ns();
-	int rc = 0;
-	struct verdict_question q = { .session_id = session_id(s), .case_id = session_case_id(s, index), .arm_a = session_arm_id(s, arms[0]),
-				      .arm_b = session_arm_id(s, arms[1]), .delta = a->delta, .confidence = a->confidence,
-				      .no_control = a->command != NULL };
+	int rc = session_plan(x->session, x->index, arms, 2, a->rounds ? a->rounds : fewest_rounds(a->confidence), e);
+	if (!rc)
+		rc = ask(x, e);
 	progress_begin(&progress, "comparing", a->rounds ? (double)a->rounds : a->max_time);
-	for (size_t failed = 0; !rc;) {
-		q.metric = session_metric(s, index);
-		rc = session_rounds_done(s, index) ? verdict_ask(p->store, &q, out, e) : 0;
+	for (size_t failed = 0; !rc && failed < 3;) {
+		size_t n = x->v.a.log.n;
 		double used = (double)(clock_mono_ns() - began) * 1e-9;
-		bool open = out->a.verdict == STATS_UNCLEAR || (out->a.verdict == STATS_INVALID && !out->mismatch && out->a.log.n < 24);
-		if (rc || (a->rounds ? out->a.log.n >= a->rounds : (!open && out->a.log.n) || used > a->max_time) || failed >= 3)
+		if (a->rounds ? n >= a->rounds : !open_question(x) || used > a->max_time)
 			break;
 		char line[160];
-		snprintf(line, sizeof(line), "round %zu  %+.2f %%", out->a.log.n + 1, isfinite(out->a.ratio) ? 100 * (out->a.ratio - 1) : 0.0);
-		progress_step(&progress, a->rounds ? (double)out->a.log.n : used, out->a.log.n ? line : "");
-		rc = session_round(s, index, arms, 2, a->command ? SESSION_CONTROLS : SESSION_CONTROLS | SESSION_DOUBLE, f, e);
-		bool bad = !rc && (f[0].outcome != RUN_OK || f[1].outcome != RUN_OK);
-		failed = bad ? failed + 1 : 0;
-		if (failed == 3) {
-			int i = f[0].outcome != RUN_OK ? 0 : 1;
-			snprintf(out->detail, sizeof(out->detail), "%s: %s", sides[i].label, f[i].why[0] ? f[i].why : run_outcome_name(f[i].outcome));
-			out->a.verdict = STATS_INVALID;
-		}
+		snprintf(line, sizeof(line), "round %zu  %+.2f %%", n + 1, isfinite(x->v.a.ratio) ? 100 * (x->v.a.ratio - 1) : 0.0);
+		progress_step(&progress, a->rounds ? (double)n : used, n ? line : "");
+		rc = session_round(x->session, x->index, arms, 2, flags, f, e);
+		if (rc)
+			break;
+		failed = f[0].outcome != RUN_OK || f[1].outcome != RUN_OK ? failed + 1 : 0;
+		rc = ask(x, e);
 	}
 	progress_end(&progress);
-	q.metric = session_metric(s, index);
-	return rc ? rc : verdict_store(p->store, &q, out, true, e);
+	return rc;
 }
 
-static void print_answer(const struct side *sides, const struct bench_case *c, const char *metric, const struct verdict_answer *v, bool same)
+/* Without a run: they are one program. */
+static void answer_same(struct comparison *x)
 {
+	x->v = (struct verdict_answer){ .a = { .verdict = STATS_NO_CHANGE, .ratio = 1, .lo = 1, .hi = 1, .within = true }, .redrawn = side_pair_relinks(x->sides),
+					.before = NAN, .after = NAN, .before_op = NAN, .after_op = NAN, .control_seen = NAN, .control_expected = NAN };
+	x->v.aa.sd = NAN;
+	snprintf(x->v.detail, sizeof(x->v.detail), "the two load the same bytes (not rebuilt?): nothing to measure; --rounds N measures all the same");
+}
+
+static int learn_layout(struct comparison *x, struct error *e)
+{
+	double sd, dof, *r = NULL;
+	size_t n = 0;
+	if (x->v.redrawn || !x->v.a.log.n || x->sides[0].kind == RUN_EXEC)
+		return 0;
+	int rc = verdict_layout_learnt(x->p.store, session_machine(x->session), x->q.case_id, x->q.metric, &sd, &dof, e);
+	if (!rc && sd > 0)
+		rc = verdict_ratios(x->p.store, &x->q, &r, &n, e);
+	if (!rc && n) {
+		x->layout_sd = sd;
+		x->source = stats_layout_fixed(r, n, x->q.confidence > 0 ? x->q.confidence : STATS_CONFIDENCE, sd, dof);
+	}
+	free(r);
+	return rc;
+}
+
+static int conclude(struct comparison *x, struct error *e)
+{
+	int rc = verdict_beside(x->p.store, &x->q, &x->v, x->beside, &x->n_beside, e);
+	if (!rc)
+		rc = learn_layout(x, e);
+	if (!rc)
+		rc = store_begin(x->p.store, e);
+	if (rc)
+		return rc;
+	rc = verdict_store(x->p.store, &x->q, &x->v, true, e);
+	if (!rc)
+		rc = verdict_beside_store(x->p.store, &x->q, x->beside, x->n_beside, e);
+	if (!rc)
+		return store_commit(x->p.store, e);
+	store_rollback(x->p.store);
+	return rc;
+}
+
+static void print_part(const struct verdict_beside *b, const char *what)
+{
+	struct verdict_answer v = { .a = b->a };
+	char line[160], before[32], after[32];
+	printf("  %s: %s, %s → %s ns, by %zu rounds with twice the operations too\n", what, show_verdict(&v, line, sizeof(line)), table_number(b->before, before, sizeof(before)),
+	       table_number(b->after, after, sizeof(after)), b->a.log.n);
+}
+
+static void print_beside(const struct comparison *x)
+{
+	const struct verdict_beside *against = verdict_contradiction(&x->v, x->beside, x->n_beside);
+	struct buf same = { 0 }, open = { 0 };
+	char line[160];
+	for (size_t i = 0; i < x->n_beside; i++) {
+		const struct verdict_beside *b = &x->beside[i];
+		struct verdict_answer v = { .a = b->a };
+		if (strcmp(b->part, "run"))
+			print_part(b, strcmp(b->part, "slope") ? "start-up" : "each operation");
+		else if (b->a.verdict == STATS_NO_CHANGE)
+			buf_printf(&same, "%s%s", same.len ? ", " : "", b->metric);
+		else if (b->a.verdict == STATS_UNCLEAR)
+			buf_printf(&open, "%s%s", open.len ? ", " : "", b->metric);
+		else
+			printf("  also %s: %s%s\n", b->metric, show_verdict(&v, line, sizeof(line)), b == against ? ", which does not agree" : "");
+	}
+	if (same.len || open.len)
+		printf("  beside it%s%s%s%s%s (descriptive, at one false-discovery rate)\n", same.len ? " no change: " : "", buf_str(&same), same.len && open.len ? ";" : "",
+		       open.len ? " unclear: " : "", buf_str(&open));
+	buf_release(&same), buf_release(&open);
+}
+
+static void print_answer(const struct comparison *x)
+{
+	const struct verdict_answer *v = &x->v;
 	char name[128], line[160], before[32], after[32];
-	show_verdict(v, line, sizeof(line));
-	printf("%s\n\n", line);
-	printf("  %s → %s on %s, by %s\n", sides[0].label, sides[1].label, bench_case_name(c, name, sizeof(name)), metric);
-	printf("  medians %s → %s, %zu rounds, %s\n", table_number(v->before, before, sizeof(before)), table_number(v->after, after, sizeof(after)),
-	       v->a.log.n, v->redrawn ? "a fresh link each: this is about the source" : "layout fixed: this is about these two files");
-	if (same)
+	printf("%s\n\n", show_verdict(v, line, sizeof(line)));
+	printf("  %s → %s on %s, by %s\n", x->sides[0].label, x->sides[1].label, bench_case_name(&x->c, name, sizeof(name)), x->q.metric);
+	if (v->a.log.n)
+		printf("  medians %s → %s, %zu rounds, %s\n", table_number(v->before, before, sizeof(before)), table_number(v->after, after, sizeof(after)),
+		       v->a.log.n, v->redrawn ? "a fresh link each: this is about the source" : "layout fixed: this is about these two files");
+	if (x->same && v->a.log.n)
 		printf("  the two load the same bytes: whatever differs is noise\n");
+	if (x->source.n)
+		printf("  of the source: %s [%+.1f %%, %+.1f %%], the layout's spread of %.2f %% added\n",
+		       stats_verdict_name(stats_decide(&x->source, x->q.delta < 0 ? STATS_DELTA : x->q.delta, v->better)), 100 * expm1(x->source.lo),
+		       100 * expm1(x->source.hi), 100 * x->layout_sd);
 	if (v->a.verdict == STATS_UNCLEAR && v->a.more_rounds)
 		printf("  about %zu more rounds would likely decide (--max-time)\n", v->a.more_rounds);
 	else if (v->a.verdict == STATS_UNCLEAR && v->a.log.n)
@@ -318,39 +320,107 @@ static void print_answer(const struct side *sides, const struct bench_case *c, c
 		printf("  they differ, by less than you care for (--delta)\n");
 	if (isfinite(v->aa.sd))
 		printf("  noise: two runs of one build differ by %.2f %% (A/A, %zu pairs)\n", 100 * v->aa.sd, v->aa.n);
+	print_beside(x);
 	if (v->detail[0])
 		printf("  %s\n", v->detail);
 }
 
-static json_t *answer_json(const struct side *sides, const char *metric, const struct verdict_answer *v, bool same, int64_t session, int64_t case_id)
+static json_t *real_or_null(double v)
 {
-	json_t *f = cli_json_figure(v->a.ratio, "ratio", metric, "interleaved rounds", (int64_t)v->a.log.n, v->a.lo, v->a.hi, stats_verdict_name(v->a.verdict));
-	json_object_set_new(f, "detail", json_string(v->detail));
+	return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *beside_json(const struct comparison *x)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < x->n_beside; i++) {
+		const struct verdict_beside *b = &x->beside[i];
+		json_t *f = cli_json_figure(b->a.ratio, "ratio", b->metric, "interleaved rounds", (int64_t)b->a.log.n, b->a.lo, b->a.hi, stats_verdict_name(b->a.verdict));
+		json_object_set_new(f, "part", json_string(b->part));
+		json_object_set_new(f, "before", real_or_null(b->before));
+		json_object_set_new(f, "after", real_or_null(b->after));
+		json_object_set_new(f, "q", real_or_null(b->q));
+		json_array_append_new(list, f);
+	}
+	return list;
+}
+
+static json_t *answer_json(const struct comparison *x)
+{
+	const struct verdict_answer *v = &x->v;
+	json_t *f = cli_json_figure(v->a.ratio, "ratio", x->q.metric, "interleaved rounds", (int64_t)v->a.log.n, v->a.lo, v->a.hi, stats_verdict_name(v->a.verdict));
+	json_object_set_new(f, "detail", cli_json_string(v->detail));
 	json_object_set_new(f, "scope", json_string(v->redrawn ? "source" : "binary"));
-	json_object_set_new(f, "same_bytes", json_boolean(same));
-	json_object_set_new(f, "before", isfinite(v->before) ? json_real(v->before) : json_null());
-	json_object_set_new(f, "after", isfinite(v->after) ? json_real(v->after) : json_null());
+	json_object_set_new(f, "same_bytes", json_boolean(x->same));
+	json_object_set_new(f, "before", real_or_null(v->before));
+	json_object_set_new(f, "after", real_or_null(v->after));
 	json_object_set_new(f, "more_rounds", json_integer((json_int_t)v->a.more_rounds));
-	json_object_set_new(f, "aa_sd", isfinite(v->aa.sd) ? json_real(v->aa.sd) : json_null());
-	json_object_set_new(f, "session", json_integer(session));
-	json_object_set_new(f, "case", json_integer(case_id));
-	json_object_set_new(f, "a", cli_json_string(sides[0].label));
-	json_object_set_new(f, "b", cli_json_string(sides[1].label));
+	json_object_set_new(f, "disturbed", json_integer((json_int_t)v->disturbed));
+	json_object_set_new(f, "failed", json_integer((json_int_t)v->failed));
+	json_object_set_new(f, "aa_sd", real_or_null(v->aa.sd));
+	json_object_set_new(f, "aa_pairs", json_integer((json_int_t)v->aa.n));
+	json_object_set_new(f, "source", x->source.n ? json_pack("{s:o, s:o, s:f}", "lo", real_or_null(exp(x->source.lo)), "hi", real_or_null(exp(x->source.hi)),
+								 "layout_sd", x->layout_sd) : json_null());
+	json_object_set_new(f, "beside", beside_json(x));
+	json_object_set_new(f, "session", json_integer(session_id(x->session)));
+	json_object_set_new(f, "case", json_integer(session_case_id(x->session, x->index)));
+	json_object_set_new(f, "a", cli_json_string(x->sides[0].label));
+	json_object_set_new(f, "b", cli_json_string(x->sides[1].label));
 	return f;
 }
 
-static char *request_json(const struct asked *a, const struct bench_case *c)
+/* What makes it the same question: an interrupted one goes on where it was, and what was rebuilt meanwhile is another one. */
+static json_t *request_json(const struct comparison *x)
 {
+	const struct asked *a = x->asked;
 	char name[128];
 	json_t *command = json_array();
 	for (char **w = a->command; w && *w; w++)
 		json_array_append_new(command, cli_json_string(*w));
-	json_t *j = json_pack("{s:o, s:o, s:s, s:s*, s:f, s:f, s:o, s:I}", "a", cli_json_string(a->a), "b", cli_json_string(a->b), "case",
-			      bench_case_name(c, name, sizeof(name)), "metric", a->metric, "delta", a->delta, "confidence", a->confidence, "command",
-			      command, "asked", (json_int_t)clock_mono_ns());
-	char *text = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT);
-	json_decref(j);
-	return text;
+	json_t *j = json_pack("{s:o, s:o, s:s, s:s, s:s, s:s*, s:s*, s:f, s:f, s:o, s:b, s:b, s:b}", "a", cli_json_string(a->a), "b", cli_json_string(a->b),
+			      "loaded_a", x->sides[0].loaded, "loaded_b", x->sides[1].loaded, "case", bench_case_name(&x->c, name, sizeof(name)), "metric", a->metric,
+			      "variant", a->variant, "delta", a->delta < 0 ? STATS_DELTA : a->delta, "confidence", a->confidence > 0 ? a->confidence : STATS_CONFIDENCE,
+			      "command", command, "wall", a->wall, "split", a->split, "binary", a->binary);
+	return j;
+}
+
+static int open_comparison(struct comparison *x, const char *request, struct error *e)
+{
+	const struct asked *a = x->asked;
+	const char *events[2];
+	int rc = side_metric_events(x->p.store, a->metric, events, e);
+	struct session_options o = { .store = x->p.store, .verb = "compare", .request_json = request, .metric = a->metric, .delta = a->delta,
+				     .confidence = a->confidence, .workloads = x->p.workloads, .control = a->command ? NULL : x->p.control,
+				     .toolkit_version = hakperf_version, .lock_wait_s = a->wait, .events = events[0] ? events : NULL };
+	if (!rc)
+		rc = session_open(&o, &x->session, e);
+	if (!rc)
+		rc = session_add_case(x->session, &x->c, &x->index, e);
+	for (int i = 0; !rc && i < 2; i++)
+		rc = side_add(&x->p, x->session, &x->sides[i], e);
+	if (rc)
+		return rc;
+	x->q = (struct verdict_question){ .session_id = session_id(x->session), .case_id = session_case_id(x->session, x->index),
+					  .arm_a = session_arm_id(x->session, x->sides[0].arm), .arm_b = session_arm_id(x->session, x->sides[1].arm),
+					  .metric = session_metric(x->session, x->index), .delta = a->delta, .confidence = a->confidence,
+					  .no_control = a->command != NULL, .same_bytes = x->same };
+	return 0;
+}
+
+/* Ctrl-C: what was measured is in the record, and is worth telling. */
+static int tell(struct comparison *x, json_t *request, int rc, struct error *e)
+{
+	struct error ignored = { 0 };
+	if (rc && rc != -EINTR)
+		return rc;
+	int told = conclude(x, rc ? &ignored : e);
+	if (told)
+		return rc ? rc : told;
+	if (x->asked->json)
+		cli_envelope("compare", json_incref(request), answer_json(x));
+	else
+		print_answer(x);
+	return rc;
 }
 
 int cmd_compare(int argc, char **argv)
@@ -361,53 +431,37 @@ int cmd_compare(int argc, char **argv)
 		return exit_code;
 	child_catch_signals();
 	struct error e = { 0 };
-	struct project p;
-	struct side sides[2] = { 0 };
-	struct bench_case c = { 0 };
-	struct session *session = NULL;
-	struct verdict_answer v = { 0 };
-	size_t index = 0;
-	char *request = NULL;
-	int rc = project_open(&p, a.config, a.db, PROJECT_SUBJECT | PROJECT_STORE_WRITE | PROJECT_OPTIONAL, &e);
+	struct comparison x = { .asked = &a };
+	const char *words[2] = { a.a, a.b };
+	json_t *request = NULL;
+	char *text = NULL;
+	int rc = project_open(&x.p, a.config, a.db, PROJECT_SUBJECT | PROJECT_STORE_WRITE | PROJECT_OPTIONAL, &e);
 	if (!rc)
-		rc = side_open(&p, &sides[0], a.a, a.variant, &e);
+		rc = side_pair_open(&x.p, x.sides, words, a.variant, a.binary, &e);
 	if (!rc)
-		rc = side_open(&p, &sides[1], a.b, a.variant, &e);
-	if (!rc && !strcmp(a.a, a.b)) { /* one arm under two names: they must stay apart */
-		free(sides[1].label);
-		sides[1].label = x_printf("%s (again)", a.b);
-	}
-	if (!rc)
-		rc = choose_case(&p, &a, sides, &c, &e);
+		rc = choose_case(&x.p, &a, x.sides, &x.c, &e);
 	if (!rc) {
-		request = request_json(&a, &c);
-		struct session_options o = { .store = p.store, .verb = "compare", .request_json = request, .metric = a.metric, .delta = a.delta,
-					     .confidence = a.confidence, .workloads = p.workloads, .control = a.command ? NULL : p.control,
-					     .toolkit_version = hakperf_version, .lock_wait_s = a.wait };
-		rc = session_open(&o, &session, &e);
+		x.same = side_pair_same(x.sides);
+		request = request_json(&x);
+		text = json_dumps(request, JSON_SORT_KEYS | JSON_COMPACT);
+		rc = open_comparison(&x, text, &e);
 	}
-	if (!rc)
-		rc = session_add_case(session, &c, &index, &e);
-	for (int i = 0; !rc && i < 2; i++)
-		rc = add_side(&p, session, &sides[i], &e);
-	if (!rc)
-		rc = measure(&p, session, index, sides, &a, &v, &e);
 	if (!rc) {
-		bool same = sides[0].loaded[0] && !strcmp(sides[0].loaded, sides[1].loaded);
-		if (a.json)
-			cli_envelope("compare", json_loads(request, 0, NULL), answer_json(sides, session_metric(session, index), &v, same,
-				     session_id(session), session_case_id(session, index)));
+		if (x.same && x.sides[0].loaded[0] && !a.rounds)
+			answer_same(&x);
 		else
-			print_answer(sides, &c, session_metric(session, index), &v, same);
-		exit_code = a.fail_on && v.a.verdict == STATS_REGRESSION ? CLI_FAIL_ON : CLI_ANSWERED;
+			rc = measure(&x, &e);
+		rc = tell(&x, request, rc, &e);
+		exit_code = a.fail_on && x.v.a.verdict == STATS_REGRESSION ? CLI_FAIL_ON : CLI_ANSWERED;
 	}
-	if (session) {
-		int kept = session_close(session, !rc ? "done" : rc == -EINTR ? "interrupted" : "failed", rc ? e.text : NULL, rc ? NULL : &e);
+	if (x.session) {
+		int kept = session_close(x.session, !rc ? "done" : rc == -EINTR ? "interrupted" : "failed", rc ? e.text : NULL, rc ? NULL : &e);
 		rc = rc ? rc : kept;
 	}
-	free(request);
-	side_close(&sides[0]), side_close(&sides[1]);
-	bench_case_release(&c);
-	project_close(&p);
+	json_decref(request);
+	free(text);
+	side_close(&x.sides[0]), side_close(&x.sides[1]);
+	bench_case_release(&x.c);
+	project_close(&x.p);
 	return rc ? cli_cannot("compare", &e) : exit_code;
 }

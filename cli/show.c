@@ -21,19 +21,20 @@ static double num(const json_t *o, const char *key)
 	return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-void show_verdict(const struct verdict_answer *a, char *out, size_t n)
+const char *show_verdict(const struct verdict_answer *a, char *out, size_t n)
 {
 	char change[32], lo[32], hi[32];
 	enum stats_verdict v = a->a.verdict;
 	const char *colour = v == STATS_REGRESSION || v == STATS_INVALID ? table_colour(TABLE_BAD) : v == STATS_IMPROVEMENT ? table_colour(TABLE_GOOD) : "";
 	if (!a->a.log.n) {
-		snprintf(out, n, "no rounds");
-		return;
+		snprintf(out, n, "%s", v == STATS_UNCLEAR ? "no rounds" : stats_verdict_name(v));
+		return out;
 	}
 	bool bounded = isfinite(a->a.log.lo) && isfinite(a->a.log.hi);
 	snprintf(out, n, "%s%s%s%s %s%s%s%s%s%s", colour, stats_verdict_name(v), colour[0] ? table_colour(TABLE_PLAIN) : "", "",
 		 table_change(a->a.ratio, change, sizeof(change)), bounded ? " [" : "", bounded ? table_change(a->a.lo, lo, sizeof(lo)) : "",
 		 bounded ? ", " : "", bounded ? table_change(a->a.hi, hi, sizeof(hi)) : "", bounded ? "]" : "");
+	return out;
 }
 
 static void commit_line(const json_t *c, FILE *to)

@@ -32,6 +32,7 @@ static const struct metric table[] = {
 	{ "rss_after_bytes", "bytes", METRIC_LOWER, false, "resident set after the timed region" },
 	{ "user_ns", "ns", METRIC_LOWER, true, "user time of the whole process" },
 	{ "sys_ns", "ns", METRIC_LOWER, true, "system time of the whole process" },
+	{ "process_cpu_ns", "ns", METRIC_LOWER, true, "CPU time of the whole process, start and end included" },
 	{ "process_wall_ns", "ns", METRIC_LOWER, true, "wall time of the whole process, start and end included" },
 	{ "harness_ns", "ns", METRIC_LOWER, false, "wall time the harness itself spent on the run, outside the timed region" },
 };

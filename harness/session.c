@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/hash.h"
-#include "harness/artifact.h"
 #include "harness/counter.h"
 #include "harness/host.h"
 #include "harness/metric.h"
@@ -214,94 +213,6 @@ double session_run_s(const struct session *s, size_t index)
 	return k->runs ? k->spent_s / (double)k->runs : 0;
 }
 
-/* A session that goes on finds its arms again by what they are; others get the next number. */
-static int arm_number(struct session *s, const struct session_arm *spec, int64_t *number, struct error *e)
-{
-	struct store_rows *r = rows_open(s->store, "SELECT number, build_id = :build AND label = :label AND role IN ('subject', 'reference')"
-						   " FROM session_arm WHERE session_id = :session AND number < :aa ORDER BY number");
-	rows_bind_int(r, ":build", spec->build_id);
-	rows_bind_text(r, ":label", spec->label);
-	rows_bind_int(r, ":session", s->id);
-	rows_bind_int(r, ":aa", AA_NUMBERS);
-	*number = 0;
-	int rc;
-	while ((rc = rows_next(r, e)) > 0) {
-		bool mine = rows_int(r, 1);
-		for (size_t i = 0; mine && i < s->n_arms; i++)
-			mine = s->arms[i].number != rows_int(r, 0);
-		*number = rows_int(r, 0) + !mine;
-		if (mine)
-			break;
-	}
-	rows_close(r);
-	return rc < 0 ? rc : 0;
-}
-
-int session_add_arm(struct session *s, const struct session_arm *spec, size_t *arm, struct error *e)
-{
-	char name[32];
-	snprintf(name, sizeof(name), "arm%06zu", s->n_arms);
-	x_grow(s->arms, s->n_arms, s->cap_arms);
-	struct arm_state *a = &s->arms[s->n_arms];
-	int64_t number;
-	int rc = arm_number(s, spec, &number, e);
-	if (rc)
-		return rc;
-	rc = session_arm_fill(s, a, spec, name, e);
-	a->number = number;
-	struct store_arm row = { .number = number, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
-				 .commit_id = spec->commit_id, .label = spec->label };
-	if (!rc)
-		rc = store_arm(s->store, s->id, &row, &a->id, e);
-	if (rc) {
-		session_arm_release(a);
-		return rc;
-	}
-	*arm = s->n_arms++;
-	return 0;
-}
-
-/* The A/A repeat of an arm is an arm of its own in the record. */
-static int need_aa(struct session *s, struct arm_state *a, struct error *e)
-{
-	if (a->aa_id)
-		return 0;
-	struct store_arm row = { .number = AA_NUMBERS + a->number, .role = "aa", .twin = STORE_INT(a->id), .build_id = a->build.v,
-				 .commit_id = a->commit, .label = a->label };
-	return store_arm(s->store, s->id, &row, &a->aa_id, e);
-}
-
-static int need_control(struct session *s, struct error *e)
-{
-	if (s->has_control)
-		return 0;
-	static const char *const folders[] = { "0", "8" };
-	for (int i = 0; i < 2; i++) {
-		char *prefix = x_printf("%s/%s", s->o.control, folders[i]), *file = x_printf("%s/lib/libcontrol.so", prefix);
-		char *label = x_printf("control +%s", folders[i]), *name = x_printf("control%d", i), *key = NULL;
-		char hash[HASH_HEX];
-		int rc = hash_file(file, hash, e);
-		struct session_arm spec = { .label = label, .kind = RUN_PRELOAD, .prefix = prefix, .artifact = file, .relink = true };
-		if (!rc) {
-			key = x_printf("file:%s", hash);
-			struct store_build b = { .key = key, .kind = "control", .outcome = "ok", .artifact = file, .artifact_hash = hash };
-			rc = store_build(s->store, &b, &spec.build_id, e);
-		}
-		if (!rc)
-			rc = session_arm_fill(s, &s->control[i], &spec, name, e);
-		struct store_arm row = { .number = CONTROL_NUMBERS + i, .role = "control", .build_id = spec.build_id, .label = label };
-		if (i)
-			row.twin = STORE_INT(s->control[0].id);
-		if (!rc)
-			rc = store_arm(s->store, s->id, &row, &s->control[i].id, e);
-		free(prefix), free(file), free(label), free(name), free(key);
-		if (rc)
-			return rc;
-	}
-	s->has_control = true;
-	return 0;
-}
-
 int session_add_case(struct session *s, const struct bench_case *c, size_t *index, struct error *e)
 {
 	x_grow(s->cases, s->n_cases, s->cap_cases);
@@ -353,6 +264,7 @@ struct made {
 	uint64_t started_unix_ns;
 	bool redrawn; /* a fresh link ran */
 	bool wrong; /* did other work than the first arm */
+	bool not_doubled;
 };
 
 static uint64_t unix_ns(void)
@@ -374,7 +286,7 @@ static int arm_of(struct session *s, const struct plan_run *p, const size_t *arm
 	m->arm_id = m->arm->id;
 	if (p->role != PLAN_AA)
 		return 0;
-	int rc = need_aa(s, m->arm, e);
+	int rc = session_need_aa(s, m->arm, e);
 	m->arm_id = m->arm->aa_id;
 	return rc;
 }
@@ -430,6 +342,7 @@ static int run_one(struct session *s, struct case_state *k, struct made *m, stru
 		.env = env, .events = s->events.spec,
 		.startup_allocations = m->plan.startup_allocs, .startup_seed = m->plan.link_seed + 1u,
 		.env_padding = m->plan.padding_bytes, .timeout_ns = k->c->timeout_ns * m->plan.multiplier,
+		.multiplier = k->c->scale ? 1 : m->plan.multiplier,
 		.cpu_plus_1 = one_thread && s->n_cpus ? (unsigned)s->cpus[0] + 1 : 0,
 	};
 	m->started_unix_ns = unix_ns();
@@ -466,6 +379,19 @@ static void check_work(struct made *list, size_t n)
 				list[i].wrong = true;
 }
 
+/* A program without a scale parameter is asked by its region's request, and may not listen. */
+static void check_doubling(struct case_state *k, struct made *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].result.outcome == RUN_OK && list[i].plan.multiplier == 1)
+			k->operations = list[i].result.operations;
+	for (size_t i = 0; i < n && !k->c->scale; i++)
+		if (list[i].result.outcome == RUN_OK && list[i].plan.multiplier != 1 && list[i].result.operations != list[i].plan.multiplier * k->operations) {
+			list[i].not_doubled = k->never_doubles = true;
+			session_samples_release(&list[i].samples);
+		}
+}
+
 static int store_made(struct session *s, struct case_state *k, const struct made *list, size_t n, const struct host_change *change,
 		      uint64_t began_unix_ns, struct error *e)
 {
@@ -477,7 +403,7 @@ static int store_made(struct session *s, struct case_state *k, const struct made
 		const struct run_result *r = &m->result;
 		runs[i] = (struct store_run){
 			.arm_id = m->arm_id, .multiplier = (int)m->plan.multiplier,
-			.outcome = m->wrong ? "wrong work" : run_outcome_name(r->outcome),
+			.outcome = m->wrong ? "wrong work" : m->not_doubled ? SESSION_NOT_DOUBLED : run_outcome_name(r->outcome),
 			.detail = m->wrong ? "its checksum differs from another arm's of this round" : r->why[0] ? r->why : NULL,
 			.exit_status = STORE_INT(r->child_outcome == CHILD_SIGNALLED ? -r->child_status : r->child_status),
 			.operations = r->operations ? STORE_INT(r->operations) : (struct store_opt){ 0 },
@@ -565,11 +491,12 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 		  struct error *e)
 {
 	struct case_state *k = &s->cases[index];
-	bool controls = flags & SESSION_CONTROLS, doubling = k->c->scale && flags & (SESSION_DOUBLE | SESSION_DOUBLE_ALL);
+	bool controls = flags & SESSION_CONTROLS, can_double = k->c->scale || (k->operations && !k->never_doubles);
+	bool doubling = can_double && flags & (SESSION_DOUBLE | SESSION_DOUBLE_ALL);
 	bool positive = controls && takes_control(s, k, arms, n_arms);
 	int rc = session_record_plan(s, k, arms, n_arms, 0, e);
 	if (!rc && positive)
-		rc = need_control(s, e);
+		rc = session_need_control(s, e);
 	if (rc)
 		return rc;
 	bool *fixed = x_calloc(n_arms, sizeof(*fixed));
@@ -594,6 +521,7 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 	host_snapshot("", &after);
 	if (!rc) {
 		struct host_change change = host_difference(&before, &after);
+		check_doubling(k, list, n);
 		check_work(list, n);
 		settle_metric(s, k, list, n);
 		rc = store_made(s, k, list, n, &change, began, e);

@@ -77,6 +77,10 @@ int session_plan(struct session *s, size_t index, const size_t *arms, size_t n_a
 /* Rounds of this case that are in the record: of this and earlier sittings. */
 size_t session_rounds_done(const struct session *s, size_t index);
 
+/*
+ * 2N operations: by the case's scale parameter, else by the request of hakperf/roi.h, from the second round on; a program that
+ * does not listen is not asked again.
+ */
 enum { SESSION_CONTROLS = 1, /* A/A pair and positive control every fourth round */
        SESSION_DOUBLE = 2,   /* runs of 2N operations every fourth round */
        SESSION_DOUBLE_ALL = 4 /* in every round */ };

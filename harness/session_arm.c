@@ -3,7 +3,9 @@
 #include "base/fs.h"
 #include "harness/artifact.h"
 #include "harness/session_private.h"
+#include "harness/store_read.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,4 +63,91 @@ const char **session_arm_env(const struct arm_state *a, const struct bench_case 
 	/* Prefixes move after the build, so that the path which the program was linked with leads nowhere. */
 	env[n] = own ? NULL : a->library_path;
 	return env;
+}
+
+/* A session that goes on finds its arms again by what they are; others get the next number. */
+static int arm_number(struct session *s, const struct session_arm *spec, int64_t *number, struct error *e)
+{
+	struct store_rows *r = rows_open(s->store, "SELECT number, build_id = :build AND label = :label AND role IN ('subject', 'reference')"
+						   " FROM session_arm WHERE session_id = :session AND number < :aa ORDER BY number");
+	rows_bind_int(r, ":build", spec->build_id);
+	rows_bind_text(r, ":label", spec->label);
+	rows_bind_int(r, ":session", s->id);
+	rows_bind_int(r, ":aa", AA_NUMBERS);
+	*number = 0;
+	int rc;
+	while ((rc = rows_next(r, e)) > 0) {
+		bool mine = rows_int(r, 1);
+		for (size_t i = 0; mine && i < s->n_arms; i++)
+			mine = s->arms[i].number != rows_int(r, 0);
+		*number = rows_int(r, 0) + !mine;
+		if (mine)
+			break;
+	}
+	rows_close(r);
+	return rc < 0 ? rc : 0;
+}
+
+int session_add_arm(struct session *s, const struct session_arm *spec, size_t *arm, struct error *e)
+{
+	char name[32];
+	snprintf(name, sizeof(name), "arm%06zu", s->n_arms);
+	x_grow(s->arms, s->n_arms, s->cap_arms);
+	struct arm_state *a = &s->arms[s->n_arms];
+	int64_t number;
+	int rc = arm_number(s, spec, &number, e);
+	if (rc)
+		return rc;
+	rc = session_arm_fill(s, a, spec, name, e);
+	a->number = number;
+	struct store_arm row = { .number = number, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
+				 .commit_id = spec->commit_id, .label = spec->label };
+	if (!rc)
+		rc = store_arm(s->store, s->id, &row, &a->id, e);
+	if (rc) {
+		session_arm_release(a);
+		return rc;
+	}
+	*arm = s->n_arms++;
+	return 0;
+}
+
+int session_need_aa(struct session *s, struct arm_state *a, struct error *e)
+{
+	if (a->aa_id)
+		return 0;
+	struct store_arm row = { .number = AA_NUMBERS + a->number, .role = "aa", .twin = STORE_INT(a->id), .build_id = a->build.v,
+				 .commit_id = a->commit, .label = a->label };
+	return store_arm(s->store, s->id, &row, &a->aa_id, e);
+}
+
+int session_need_control(struct session *s, struct error *e)
+{
+	if (s->has_control)
+		return 0;
+	static const char *const folders[] = { "0", "8" };
+	for (int i = 0; i < 2; i++) {
+		char *prefix = x_printf("%s/%s", s->o.control, folders[i]), *file = x_printf("%s/lib/libcontrol.so", prefix);
+		char *label = x_printf("control +%s", folders[i]), *name = x_printf("control%d", i), *key = NULL;
+		char hash[HASH_HEX];
+		int rc = hash_file(file, hash, e);
+		struct session_arm spec = { .label = label, .kind = RUN_PRELOAD, .prefix = prefix, .artifact = file, .relink = true };
+		if (!rc) {
+			key = x_printf("file:%s", hash);
+			struct store_build b = { .key = key, .kind = "control", .outcome = "ok", .artifact = file, .artifact_hash = hash };
+			rc = store_build(s->store, &b, &spec.build_id, e);
+		}
+		if (!rc)
+			rc = session_arm_fill(s, &s->control[i], &spec, name, e);
+		struct store_arm row = { .number = CONTROL_NUMBERS + i, .role = "control", .build_id = spec.build_id, .label = label };
+		if (i)
+			row.twin = STORE_INT(s->control[0].id);
+		if (!rc)
+			rc = store_arm(s->store, s->id, &row, &s->control[i].id, e);
+		free(prefix), free(file), free(label), free(name), free(key);
+		if (rc)
+			return rc;
+	}
+	s->has_control = true;
+	return 0;
 }

@@ -45,6 +45,8 @@ struct case_state {
 	size_t n_history, cap_history;
 	struct session_cell *cells; /* the plan as it is in the record */
 	size_t n_cells, cap_cells;
+	uint64_t operations;  /* of N, as a run told; 0: not yet, or never told */
+	bool never_doubles;   /* a command without a scale parameter that was asked for 2N operations and did N */
 	double spent_s;
 	size_t runs;
 };
@@ -78,3 +80,9 @@ char **session_arm_word(char **argv, const struct arm_state *a);
 
 /* A case's environment as an arm's runs get it, NULL-terminated; the caller frees the array alone. */
 const char **session_arm_env(const struct arm_state *a, const struct bench_case *c);
+
+/* The A/A repeat of an arm is an arm of its own in the record; entered when it is first needed. */
+int session_need_aa(struct session *s, struct arm_state *a, struct error *e);
+
+/* Both builds of the positive control, the first time it is needed. */
+int session_need_control(struct session *s, struct error *e);

@@ -111,9 +111,27 @@ void session_record_done(struct session *s, struct case_state *k, const size_t *
 	k->rounds_done++;
 }
 
+static int load_operations(struct session *s, struct case_state *k, struct error *e)
+{
+	struct store_rows *r = rows_open(s->store,
+		"SELECT max (run.operations) FILTER (WHERE run.multiplier = 1 AND run.outcome = 'ok'), sum (run.outcome = '" SESSION_NOT_DOUBLED "') FROM round"
+		" JOIN run ON run.round_id = round.id WHERE round.session_id = :session AND round.case_id = :case AND round.kind = 'timed'");
+	rows_bind_int(r, ":session", s->id);
+	rows_bind_int(r, ":case", k->id);
+	int rc = rows_next(r, e);
+	if (rc > 0) {
+		k->operations = (uint64_t)rows_int(r, 0);
+		k->never_doubles = rows_int(r, 1) > 0;
+	}
+	rows_close(r);
+	return rc < 0 ? rc : 0;
+}
+
 int session_record_load(struct session *s, struct case_state *k, struct error *e)
 {
 	int rc = load_rounds(s, k, e);
+	if (!rc)
+		rc = load_operations(s, k, e);
 	return rc ? rc : load_plan(s, k, e);
 }
 

@@ -8,7 +8,10 @@
  * disturbed each of them.
  */
 
-/* Rounds of a case so far: next_round, rounds_done, history. Call once, when the case is added. */
+/* Outcome in the record of a run of 2N operations by a program that did N. */
+#define SESSION_NOT_DOUBLED "not doubled"
+
+/* Rounds of a case so far: next_round, rounds_done, history, operations. Call once, when the case is added. */
 int session_record_load(struct session *s, struct case_state *k, struct error *e);
 
 /* Plan rounds of these arms (indices): at least so many each, and one more than are done. What is planned already costs nothing. */

@@ -240,6 +240,7 @@ void session_samples_fill(struct session_samples *s, const struct run_result *r,
 		add(s, "rss_after_bytes", STORE_COUNT(r->end_rss_bytes), "proc", "measured");
 	add(s, "user_ns", STORE_COUNT(r->process_user_ns), "rusage", "measured");
 	add(s, "sys_ns", STORE_COUNT(r->process_sys_ns), "rusage", "measured");
+	add(s, "process_cpu_ns", STORE_COUNT(r->process_user_ns + r->process_sys_ns), "rusage", "measured");
 	add(s, "process_wall_ns", STORE_COUNT(r->process_wall_ns), wall, "measured");
 	if (total_ns > r->process_wall_ns)
 		add(s, "harness_ns", STORE_COUNT(total_ns - r->process_wall_ns), wall, "measured");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "harness/verdict.h"
 
+#include "harness/verdict_pairs.h"
+
 #include "base/buf.h"
 #include "harness/metric.h"
 #include "harness/store_read.h"
@@ -15,43 +17,25 @@
 /* Extra dependent instructions per free of the positive control, each one core cycle (harness/control). */
 #define CONTROL_INSTRUCTIONS 8
 
-/* One arm's part in one round. */
-struct side {
-	bool ran;
-	double value; /* NAN: no figure */
-	uint64_t link;
-	double operations;
-	const char *checksum; /* NULL: none */
-};
-
-struct pair {
-	int64_t round;
-	bool disturbed;
-	struct side a, b;
-};
-
-struct pairs {
-	struct pair *items;
-	size_t n, cap;
-};
-
 /*
- * All runs of two arms at N operations, failed ones too: a run that has no figure must be seen, or a crashing arm would
- * quietly lose its bad rounds. role: of arm b's runs.
+ * All runs of two arms, failed ones too: a run that has no figure must be seen, or a crashing arm would quietly lose its
+ * bad rounds.
  */
 static const char pairs_sql[] =
-	"SELECT round.number, round.disturbed, run.arm_id, run.outcome = 'ok', sample.value, run.link_seed, run.operations, run.checksum"
+	"SELECT round.number, round.disturbed, run.arm_id, run.outcome, sample.value, run.link_seed, run.operations, run.checksum, run.detail"
 	" FROM round CROSS JOIN run ON run.round_id = round.id"
 	" LEFT JOIN sample ON sample.run_id = run.id AND sample.metric_id = (SELECT id FROM metric WHERE name = :metric)"
-	" WHERE round.session_id = :session AND round.case_id = :case AND round.kind = 'timed' AND run.multiplier = 1"
+	" WHERE round.session_id = :session AND round.case_id = :case AND round.kind = 'timed' AND run.multiplier = :multiplier"
 	" AND run.arm_id IN (:a, :b) ORDER BY round.number, run.position";
 
-static int read_pairs(struct store *s, const struct verdict_question *q, int64_t arm_a, int64_t arm_b, struct pairs *out, struct error *e)
+int pairs_read(struct store *s, const struct verdict_question *q, const char *metric, int64_t arm_a, int64_t arm_b, int multiplier,
+	       struct pairs *out, struct error *e)
 {
 	struct store_rows *r = rows_open(s, pairs_sql);
-	rows_bind_text(r, ":metric", q->metric);
+	rows_bind_text(r, ":metric", metric);
 	rows_bind_int(r, ":session", q->session_id);
 	rows_bind_int(r, ":case", q->case_id);
+	rows_bind_int(r, ":multiplier", multiplier);
 	rows_bind_int(r, ":a", arm_a);
 	rows_bind_int(r, ":b", arm_b);
 	int rc;
@@ -63,21 +47,29 @@ static int read_pairs(struct store *s, const struct verdict_question *q, int64_t
 		}
 		struct pair *p = &out->items[out->n - 1];
 		struct side *side = rows_int(r, 2) == arm_a ? &p->a : &p->b;
+		const char *outcome = rows_text(r, 3), *detail = rows_text(r, 8);
+		bool ok = !strcmp(outcome, "ok");
 		side->ran = true;
-		if (rows_int(r, 3) && !rows_null(r, 4))
+		if (ok && !rows_null(r, 4))
 			side->value = rows_real(r, 4);
 		side->link = (uint64_t)rows_int(r, 5);
 		side->operations = rows_null(r, 6) ? NAN : rows_real(r, 6);
 		side->checksum = rows_text(r, 7) ? x_strdup(rows_text(r, 7)) : NULL;
+		side->why = ok ? NULL : x_printf("%s%s%s", outcome, detail ? ": " : "", detail ? detail : "");
 	}
 	rows_close(r);
 	return rc;
 }
 
-static void pairs_release(struct pairs *p)
+static void side_release(struct side *side)
+{
+	free(side->checksum), free(side->why);
+}
+
+void pairs_release(struct pairs *p)
 {
 	for (size_t i = 0; i < p->n; i++)
-		free((void *)p->items[i].a.checksum), free((void *)p->items[i].b.checksum);
+		side_release(&p->items[i].a), side_release(&p->items[i].b);
 	free(p->items);
 	*p = (struct pairs){ 0 };
 }
@@ -85,6 +77,11 @@ static void pairs_release(struct pairs *p)
 static bool mismatched(const struct pair *p)
 {
 	return p->a.checksum && p->b.checksum && strcmp(p->a.checksum, p->b.checksum);
+}
+
+bool pair_counts(const struct pair *p)
+{
+	return p->a.ran && p->b.ran && !p->disturbed && !mismatched(p) && !isnan(stats_log_ratio(p->a.value, p->b.value));
 }
 
 struct arm_pair {
@@ -114,7 +111,7 @@ static int role_ratios(struct store *s, const struct verdict_question *q, const 
 	int rc = twins(s, q->session_id, role, &list, &n_list, e);
 	for (size_t i = 0; !rc && i < n_list; i++) {
 		struct pairs p = { 0 };
-		rc = read_pairs(s, q, list[i].a, list[i].b, &p, e);
+		rc = pairs_read(s, q, q->metric, list[i].a, list[i].b, 1, &p, e);
 		for (size_t k = 0; !rc && k < p.n; k++) {
 			double v = stats_log_ratio(p.items[k].a.value, p.items[k].b.value);
 			if (p.items[k].disturbed || isnan(v))
@@ -155,7 +152,7 @@ static int control_expected(struct store *s, const struct verdict_question *q, d
 	return rc < 0 ? rc : 0;
 }
 
-static int metric_better(struct store *s, const char *name, enum stats_better *better, bool *additive, struct error *e)
+int verdict_metric(struct store *s, const char *name, enum stats_better *better, bool *additive, struct error *e)
 {
 	const struct metric *m = metric_find(name);
 	if (m) {
@@ -202,7 +199,8 @@ static void select_rounds(const struct pairs *p, struct usable *u, struct verdic
 			out->mismatch = true;
 		double v = stats_log_ratio(k->a.value, k->b.value);
 		if (isnan(v)) {
-			out->failed++;
+			if (!out->failed++ && (k->a.why || k->b.why))
+				snprintf(out->why_failed, sizeof(out->why_failed), "%s, %s", k->a.why ? "before" : "after", k->a.why ? k->a.why : k->b.why);
 			continue;
 		}
 		if (k->disturbed) {
@@ -218,7 +216,7 @@ static void select_rounds(const struct pairs *p, struct usable *u, struct verdic
 	}
 }
 
-static void explain(struct verdict_answer *out, const struct stats_question *sq)
+static void explain(struct verdict_answer *out, const struct stats_question *sq, bool same_but_differs)
 {
 	struct buf b = { 0 };
 	if (out->mismatch)
@@ -228,8 +226,11 @@ static void explain(struct verdict_answer *out, const struct stats_question *sq)
 	if (out->control == STATS_CONTROL_MISSED)
 		buf_printf(&b, "the positive control was not seen (expected %+.1f %%, saw %+.1f %%); ", 100 * expm1(out->control_expected),
 			   100 * expm1(out->control_seen));
+	if (same_but_differs)
+		buf_puts(&b, "the two load the same bytes, and yet differ: something beside them does it; ");
 	if (out->failed)
-		buf_printf(&b, "%zu round%s without a figure; ", out->failed, out->failed == 1 ? "" : "s");
+		buf_printf(&b, "%zu round%s without a figure%s%s%s; ", out->failed, out->failed == 1 ? "" : "s", out->why_failed[0] ? " (" : "",
+			   out->why_failed, out->why_failed[0] ? ")" : "");
 	if (out->disturbed)
 		buf_printf(&b, "%zu disturbed round%s left out; ", out->disturbed, out->disturbed == 1 ? "" : "s");
 	if (b.len >= 2)
@@ -237,11 +238,17 @@ static void explain(struct verdict_answer *out, const struct stats_question *sq)
 	buf_release(&b);
 }
 
+/* Rounds lost in one arm are no accident: what is left of an arm that fails in one of four is not what it does. */
+static bool too_many_failed(size_t failed, size_t good)
+{
+	return failed >= 3 && failed * 4 > failed + good;
+}
+
 static int load(struct store *s, const struct verdict_question *q, struct pairs *p, struct usable *u, struct verdict_answer *out,
 		struct error *e)
 {
 	assert(q->arm_a != q->arm_b);
-	int rc = read_pairs(s, q, q->arm_a, q->arm_b, p, e);
+	int rc = pairs_read(s, q, q->metric, q->arm_a, q->arm_b, 1, p, e);
 	if (!rc)
 		select_rounds(p, u, out);
 	return rc;
@@ -269,7 +276,8 @@ int verdict_ask(struct store *s, const struct verdict_question *q, struct verdic
 	size_t n_aa = 0;
 	bool additive = false;
 	struct stats_question sq = { .confidence = q->confidence, .delta = q->delta, .layout_sd = 0 };
-	int rc = metric_better(s, q->metric, &sq.better, &additive, e);
+	int rc = verdict_metric(s, q->metric, &sq.better, &additive, e);
+	out->better = sq.better;
 	if (!rc)
 		rc = load(s, q, &p, &u, out, e);
 	if (!rc)
@@ -299,14 +307,15 @@ int verdict_ask(struct store *s, const struct verdict_question *q, struct verdic
 	if (!out->redrawn)
 		sq.layout_sd = q->layout_sd;
 	out->a = stats_compare(u.x, u.n, &sq);
-	if (out->mismatch)
+	bool same_but_differs = q->same_bytes && (out->a.verdict == STATS_REGRESSION || out->a.verdict == STATS_IMPROVEMENT);
+	if (out->mismatch || same_but_differs || too_many_failed(out->failed, u.n))
 		out->a.verdict = STATS_INVALID;
 	out->before = stats_median(u.a, u.n), out->after = stats_median(u.b, u.n);
 	if (additive && u.n && isfinite(u.a_op[0])) {
 		out->before_op = stats_median(u.a_op, u.n);
 		out->after_op = stats_median(u.b_op, u.n);
 	}
-	explain(out, &sq);
+	explain(out, &sq, same_but_differs);
 out:
 	free(aa), free(control);
 	usable_release(&u);
