@@ -95,7 +95,7 @@ int cli_db_path(const char *option, char **path, struct error *e)
 	char *root;
 	struct error no_git = { 0 };
 	int rc = cli_root(&root, &no_git);
-	if (rc && fs_exists("hakperf.ini")) { /* of a subject that lies elsewhere */
+	if (rc && (fs_exists("hakperf.ini") || fs_exists("results.db"))) { /* of a subject that lies elsewhere, or of artifacts alone */
 		*path = x_strdup("results.db");
 		return 0;
 	}

@@ -36,7 +36,7 @@ void cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Absolute folder of the git work tree (or bare repository) around the current folder; -errno with advice. Caller frees *root. */
 int cli_root(char **root, struct error *e);
 
-/* The database's path: option, else $HAKPERF_DB, else results.db at the root. Caller frees *path. */
+/* The database's path: option, else $HAKPERF_DB, else results.db at the root, or in this folder where there is no repository. Caller frees *path. */
 int cli_db_path(const char *option, char **path, struct error *e);
 
 /* Whole number in [lo, hi]; false when text is anything else. */

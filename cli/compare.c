@@ -10,6 +10,7 @@
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "harness/child.h"
+#include "harness/network.h"
 #include "harness/verdict_beside.h"
 
 #include <errno.h>
@@ -266,12 +267,14 @@ static int conclude(struct comparison *x, struct error *e)
 	return rc;
 }
 
-static void print_part(const struct verdict_beside *b, const char *what)
+static void print_part(const struct verdict_beside *b)
 {
 	struct verdict_answer v = { .a = b->a };
-	char line[160], before[32], after[32];
-	printf("  %s: %s, %s → %s ns, by %zu rounds with twice the operations too\n", what, show_verdict(&v, line, sizeof(line)), table_number(b->before, before, sizeof(before)),
-	       table_number(b->after, after, sizeof(after)), b->a.log.n);
+	bool start = !strcmp(b->part, "startup");
+	double unit = start ? 1e-6 : 1;
+	char line[160];
+	printf("  %s: %s, %.3g → %.3g %s, by %zu rounds with twice the operations too\n", start ? "start-up" : "each operation",
+	       show_verdict(&v, line, sizeof(line)), b->before * unit, b->after * unit, start ? "ms" : "ns", b->a.log.n);
 }
 
 static void print_beside(const struct comparison *x)
@@ -283,7 +286,7 @@ static void print_beside(const struct comparison *x)
 		const struct verdict_beside *b = &x->beside[i];
 		struct verdict_answer v = { .a = b->a };
 		if (strcmp(b->part, "run"))
-			print_part(b, strcmp(b->part, "slope") ? "start-up" : "each operation");
+			print_part(b);
 		else if (b->a.verdict == STATS_NO_CHANGE)
 			buf_printf(&same, "%s%s", same.len ? ", " : "", b->metric);
 		else if (b->a.verdict == STATS_UNCLEAR)
@@ -308,7 +311,7 @@ static void print_answer(const struct comparison *x)
 		       v->a.log.n, v->redrawn ? "a fresh link each: this is about the source" : "layout fixed: this is about these two files");
 	if (x->same && v->a.log.n)
 		printf("  the two load the same bytes: whatever differs is noise\n");
-	if (x->source.n)
+	if (x->source.n && isfinite(x->source.lo) && isfinite(x->source.hi))
 		printf("  of the source: %s [%+.1f %%, %+.1f %%], the layout's spread of %.2f %% added\n",
 		       stats_verdict_name(stats_decide(&x->source, x->q.delta < 0 ? STATS_DELTA : x->q.delta, v->better)), 100 * expm1(x->source.lo),
 		       100 * expm1(x->source.hi), 100 * x->layout_sd);
@@ -392,6 +395,8 @@ static int open_comparison(struct comparison *x, const char *request, struct err
 	struct session_options o = { .store = x->p.store, .verb = "compare", .request_json = request, .metric = a->metric, .delta = a->delta,
 				     .confidence = a->confidence, .workloads = x->p.workloads, .control = a->command ? NULL : x->p.control,
 				     .toolkit_version = hakperf_version, .lock_wait_s = a->wait, .events = events[0] ? events : NULL };
+	if (x->p.has_config && !x->p.config.subject.network)
+		network_leave();
 	if (!rc)
 		rc = session_open(&o, &x->session, e);
 	if (!rc)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_NS = 50000000, HOLDER_MAX = 300 };
+enum { POLL_NS = 50000000, DYING_NS = 2000000000, HOLDER_MAX = 300 };
 
 /* The same answer for every user, so it asks what the folder is, not what this user may do there. */
 static const char *machine_path(void)
@@ -72,6 +73,19 @@ static void leave_name(int fd, const char *what)
 		(void)!pwrite(fd, text, (size_t)n, 0);
 }
 
+/*
+ * The holder was killed, but a child that it had just started still has the file open: until it runs its program, or
+ * dies of its parent's death.
+ */
+static bool holder_is_gone(int fd)
+{
+	char text[HOLDER_MAX];
+	long pid;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	return sscanf(text, "process %ld ", &pid) == 1 && pid > 0 && kill((pid_t)pid, 0) && errno == ESRCH;
+}
+
 static int busy(int fd, const char *path, struct error *e)
 {
 	char text[HOLDER_MAX];
@@ -106,7 +120,8 @@ int host_lock_take(struct host_lock *l, const char *path, const char *what, uint
 			return 0;
 		}
 		bool held = rc == -EWOULDBLOCK;
-		if (held && clock_mono_ns() - begin >= wait_ns)
+		uint64_t waited = clock_mono_ns() - begin;
+		if (held && waited >= wait_ns && (waited >= DYING_NS || !holder_is_gone(fd)))
 			rc = busy(fd, path, e);
 		else if (held && child_interrupted())
 			rc = error_set(e, -EINTR, "interrupted while waiting for the machine's lock");

@@ -33,7 +33,7 @@ struct verdict_answer {
 	enum stats_better better; /* of the metric */
 	size_t disturbed; /* rounds left out by the rule */
 	size_t failed;	  /* rounds left out because a run went wrong or gave no figure */
-	char why_failed[160]; /* the first of them: "after, crashed: SIGSEGV" */
+	char why_failed[300]; /* the first of them: "after, crashed: SIGSEGV" */
 	bool mismatch;	  /* the arms did different work: checksums differ */
 	bool redrawn;	  /* every round had links of its own: the answer is about the source */
 	size_t links;
@@ -43,7 +43,7 @@ struct verdict_answer {
 	size_t n_control;
 	enum stats_control control;
 	double control_seen, control_expected; /* median log-ratio, NAN without */
-	char detail[400]; /* one line: why invalid, or what was left out; "" when there is nothing to say */
+	char detail[600]; /* one line: why invalid, or what was left out; "" when there is nothing to say */
 };
 
 /* Returns 0, or -errno with *e when the record cannot be read. */

@@ -61,7 +61,7 @@ struct record_change {
 	int64_t rounds;
 	const char *verdict; /* a word of stats_verdict_name(): static */
 	int64_t more_rounds;
-	char detail[240];
+	char detail[600];
 };
 
 struct record {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -140,6 +141,28 @@ static void others_may_use_the_file(void **state)
 	assert_int_equal(host_lock_take(&l, "/nonexistent/folder/lock", "compare", 0, NULL), -ENOENT);
 }
 
+/* A holder that is killed while a child of its own is between fork and exec: the lock is on its way out, not taken. */
+static void a_dead_holders_child_is_waited_for(void **state)
+{
+	(void)state;
+	struct host_lock l;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (host_lock_take(&l, path, "compare", 0, NULL))
+			_exit(1);
+		if (fork() == 0) {
+			nanosleep(&(struct timespec){ .tv_nsec = 300000000 }, NULL);
+			_exit(0);
+		}
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(host_lock_take(&l, path, "compare", 0, NULL), 0);
+	host_lock_drop(&l);
+}
+
 static int make_folder(void **state)
 {
 	(void)state;
@@ -165,6 +188,7 @@ int main(void)
 		cmocka_unit_test(waiting_gets_it),
 		cmocka_unit_test(a_removed_file_keeps_nobody_out),
 		cmocka_unit_test(others_may_use_the_file),
+		cmocka_unit_test(a_dead_holders_child_is_waited_for),
 	};
 	return cmocka_run_group_tests_name("host_lock", tests, make_folder, remove_folder);
 }

@@ -77,16 +77,14 @@ static int tear_down(void **state)
 /* A case of `program`, one command line with {cycles}. */
 static void case_of(struct sitting *t, const char *program, const char *const *arguments)
 {
-	char *argv[8] = { x_printf("%s/%s", build, program) };
+	char *argv[8] = { x_printf("{workloads}/%s", program) };
 	for (size_t i = 0; arguments[i]; i++)
 		argv[i + 1] = (char *)arguments[i];
 	bench_case_release(&t->c);
 	bench_case_of_command((const char *const *)argv, &t->c);
 	for (char **word = t->c.command; *word; word++)
-		if (!strcmp(*word, "{{cycles}")) {
-			free(*word);
-			*word = x_strdup("{cycles}");
-		}
+		if (**word == '{') /* escaped, as a bare command's braces are */
+			memmove(*word, *word + 1, strlen(*word));
 	bench_case_set(&t->c, "cycles", "20000");
 	t->c.scale = x_strdup("cycles");
 	t->c.timeout_ns = 60000000000u;

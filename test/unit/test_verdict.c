@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "harness/store.h"
 #include "harness/verdict.h"
+#include "harness/verdict_beside.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -66,20 +67,22 @@ struct one {
 	double cpu_ns; /* NAN: the run failed */
 	const char *checksum;
 	int multiplier;
+	double wall_ns; /* 0: none */
 };
 
 static void round_of(struct made *m, int number, bool disturbed, const struct one *list, size_t n)
 {
 	struct store_run runs[8] = { 0 };
-	struct store_sample samples[8][2];
+	struct store_sample samples[8][3];
 	for (size_t i = 0; i < n; i++) {
 		samples[i][0] = (struct store_sample){ .metric = "cpu_ns", .value = STORE_FIGURE(list[i].cpu_ns), .source = "thread_cpu_clock", .quality = "measured" };
 		/* 1,000 operations at two cycles a nanosecond */
 		samples[i][1] = (struct store_sample){ .metric = "tsc_cycles", .value = STORE_FIGURE(2 * list[i].cpu_ns), .source = "tsc", .quality = "measured" };
+		samples[i][2] = (struct store_sample){ .metric = "wall_ns", .value = STORE_FIGURE(list[i].wall_ns), .source = "monotonic_clock", .quality = "measured" };
 		bool ok = !isnan(list[i].cpu_ns);
 		runs[i] = (struct store_run){ .arm_id = list[i].arm, .multiplier = list[i].multiplier ? list[i].multiplier : 1, .outcome = ok ? "ok" : "crashed",
 					      .operations = STORE_INT(1000), .checksum = list[i].checksum, .link_seed = STORE_INT(number * 8 + (int)i + 1),
-					      .samples = samples[i], .n_samples = ok ? 2 : 0 };
+					      .samples = samples[i], .n_samples = !ok ? 0 : list[i].wall_ns > 0 ? 3 : 2 };
 	}
 	struct store_round r = { .session_id = m->session, .case_id = m->case_id, .number = number, .sitting = m->sitting, .kind = STORE_TIMED,
 				 .disturbed = disturbed, .disturbed_why = disturbed ? "steal" : NULL, .runs = runs, .n_runs = n };
@@ -211,6 +214,96 @@ static void nothing_measured_is_unclear(void **state)
 	unmake(&m);
 }
 
+static void an_arm_that_often_fails_is_invalid(void **state)
+{
+	(void)state;
+	static const struct {
+		int line, every;
+		enum stats_verdict verdict;
+	} rows[] = { { __LINE__, 3, STATS_INVALID }, { __LINE__, 2, STATS_INVALID }, { __LINE__, 10, STATS_REGRESSION } };
+	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+		struct made m;
+		make(&m);
+		for (int i = 0; i < 40; i++)
+			round_of(&m, i, false, (struct one[]){ { .arm = m.arm[0], .cpu_ns = 1000 },
+							       { .arm = m.arm[1], .cpu_ns = i % rows[r].every ? 1100 * wiggle(i) : NAN } }, 2);
+		struct verdict_answer a = ask(&m, false);
+		if (a.a.verdict != rows[r].verdict || !strstr(a.detail, "(after, crashed)"))
+			fail_msg("row at line %d: %s, %s", rows[r].line, stats_verdict_name(a.a.verdict), a.detail);
+		unmake(&m);
+	}
+}
+
+static void the_same_bytes_cannot_differ(void **state)
+{
+	(void)state;
+	struct made m;
+	make(&m);
+	for (int i = 0; i < 14; i++)
+		round_of(&m, i, false, (struct one[]){ { .arm = m.arm[0], .cpu_ns = 1000 }, { .arm = m.arm[1], .cpu_ns = 1100 * wiggle(i) } }, 2);
+	struct verdict_question q = { .session_id = m.session, .case_id = m.case_id, .arm_a = m.arm[0], .arm_b = m.arm[1], .metric = "cpu_ns", .delta = -1,
+				      .same_bytes = true };
+	struct verdict_answer a;
+	assert_int_equal(verdict_ask(m.s, &q, &a, NULL), 0);
+	assert_int_equal(a.a.verdict, STATS_INVALID);
+	assert_non_null(strstr(a.detail, "same bytes"));
+	q.delta = 0.5;
+	assert_int_equal(verdict_ask(m.s, &q, &a, NULL), 0);
+	assert_int_equal(a.a.verdict, STATS_NO_CHANGE);
+	unmake(&m);
+}
+
+static const struct verdict_beside *find(const struct verdict_beside *list, size_t n, const char *metric, const char *part)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i].metric, metric) && !strcmp(list[i].part, part))
+			return &list[i];
+	fail_msg("nothing said of %s, %s", metric, part);
+	return NULL;
+}
+
+/* Cost 1 ns an operation before and after, 100 ns of start before and 300 ns after; wall time goes the other way. */
+static void the_rest_is_told_apart(void **state)
+{
+	(void)state;
+	struct made m;
+	make(&m);
+	for (int i = 0; i < 30; i++)
+		round_of(&m, i, i == 7, (struct one[]){
+			{ .arm = m.arm[0], .cpu_ns = 1100, .wall_ns = 3000 }, { .arm = m.arm[1], .cpu_ns = 1300 * wiggle(i), .wall_ns = 2000 },
+			{ .arm = m.arm[1], .cpu_ns = 1300 * wiggle(i) + 1000, .wall_ns = 4000, .multiplier = 2 },
+			{ .arm = m.arm[0], .cpu_ns = 2100, .wall_ns = 6000, .multiplier = 2 } }, 4);
+	struct verdict_question q = { .session_id = m.session, .case_id = m.case_id, .arm_a = m.arm[0], .arm_b = m.arm[1], .metric = "cpu_ns", .delta = -1 };
+	struct verdict_answer a = ask(&m, false);
+	struct verdict_beside list[VERDICT_BESIDE_MAX];
+	size_t n;
+	assert_int_equal(a.a.verdict, STATS_REGRESSION);
+	assert_int_equal(verdict_beside(m.s, &q, &a, list, &n, NULL), 0);
+	const struct verdict_beside *wall = find(list, n, "wall_ns", "run"), *slope = find(list, n, "cpu_ns", "slope");
+	assert_int_equal(wall->a.verdict, STATS_IMPROVEMENT);
+	assert_true(wall->before == 3000 && wall->after == 2000);
+	assert_ptr_equal(verdict_contradiction(&a, list, n), wall);
+	assert_int_equal(slope->a.verdict, STATS_NO_CHANGE);
+	assert_int_equal(slope->a.log.n, 29);
+	assert_true(fabs(slope->before - 1) < 1e-12 && fabs(slope->after - 1) < 1e-12);
+	for (size_t i = 0; i < n; i++)
+		assert_true(strcmp(list[i].metric, "tsc_cycles") != 0); /* the same time in other words */
+	assert_int_equal(verdict_beside_store(m.s, &q, list, n, NULL), 0);
+
+	/* By wall time the start is the process's, which nobody measured here; slope: 3 to 2 ns. */
+	q.metric = "wall_ns";
+	assert_int_equal(verdict_beside(m.s, &q, &a, list, &n, NULL), 0);
+	slope = find(list, n, "wall_ns", "slope");
+	assert_int_equal(slope->a.verdict, STATS_IMPROVEMENT);
+	assert_true(fabs(slope->a.ratio - 2 / 3.0) < 1e-12);
+
+	/* Nothing is said beside an answer that does not hold. */
+	a.a.verdict = STATS_INVALID;
+	assert_int_equal(verdict_beside(m.s, &q, &a, list, &n, NULL), 0);
+	assert_int_equal(n, 0);
+	unmake(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +313,9 @@ int main(void)
 		cmocka_unit_test(biased_harness_is_invalid),
 		cmocka_unit_test(the_control_must_be_seen),
 		cmocka_unit_test(nothing_measured_is_unclear),
+		cmocka_unit_test(an_arm_that_often_fails_is_invalid),
+		cmocka_unit_test(the_same_bytes_cannot_differ),
+		cmocka_unit_test(the_rest_is_told_apart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
