@@ -37,7 +37,7 @@ ARCHIVES := $(foreach r,$(ROOMS),$(call lib,$(r)))
 all: $(BUILD)/bin/hakperf
 
 # A changed compiler or flag rebuilds everything: the stamp's content is the flags.
-FLAGS_NOW := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+FLAGS_NOW := $(CC) $(CPPFLAGS) $(filter-out -Werror,$(ALL_CFLAGS)) $(ALL_LDFLAGS)
 FLAGS_STAMP := $(BUILD)/flags
 $(shell mkdir -p $(BUILD) && { [ "$$(cat $(FLAGS_STAMP) 2>/dev/null)" = '$(FLAGS_NOW)' ] || printf '%s\n' '$(FLAGS_NOW)' > $(FLAGS_STAMP); })
 

@@ -77,6 +77,7 @@ case $verb in
 test | test-long)
 	install_packages "${toolkit[@]}" "${testing[@]}"
 	command -v node >/dev/null || install_packages nodejs
+	export WERROR=-Werror
 	build_toolkit
 	exec "$here/test/run" "$verb" "$@"
 	;;

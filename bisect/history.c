@@ -392,8 +392,24 @@ int history_resolve(struct history *h, const char *rev, struct history_commit *o
 	*out = (struct history_commit){ 0 };
 	if (!strcmp(rev, WORKTREE))
 		return worktree_commit(h, out, e);
-	if (!strncasecmp(rev, "phase:", 6))
-		return phase_resolve(h, rev + 6, out, e);
+	if (!strncasecmp(rev, "phase:", 6)) {
+		/* phase:NAME~1 and phase:NAME^ as git would have it of a branch; a phase of that very name comes first. */
+		size_t n = strcspn(rev + 6, "~^");
+		struct error own = { 0 };
+		int found = phase_resolve(h, rev + 6, out, &own);
+		if (!found || !rev[6 + n] || !n)
+			return found ? error_set(e, found, "%s", own.text) : 0;
+		char *name = x_printf("%.*s", (int)n, rev + 6), *spec = NULL;
+		struct history_commit base = { 0 };
+		found = phase_resolve(h, name, &base, e);
+		if (!found) {
+			spec = x_printf("%s%s", base.id, rev + 6 + n);
+			found = history_resolve(h, spec, out, e);
+		}
+		history_commit_release(&base);
+		free(name), free(spec);
+		return found;
+	}
 	if (!*rev || strstr(rev, ".."))
 		return error_set(e, -EINVAL, "'%s' is not one revision: name a single commit", rev);
 	git_object *obj = NULL, *commit = NULL;

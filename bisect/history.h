@@ -58,7 +58,7 @@ bool history_shallow(const struct history *h);
 
 /*
  * Resolve one revision: "worktree", "phase:NAME" (the one commit reachable from HEAD whose last
- * trailer block has "Phase: NAME", case-insensitive), then git's own grammar, peeled to a commit.
+ * trailer block has "Phase: NAME", case-insensitive; "~N" and "^" may follow), then git's own grammar, peeled to a commit.
  * -ENOENT: unknown; -EEXIST: several; both with the candidates in the message. -EINVAL: a range or
  * not a commit.
  */
