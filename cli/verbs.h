@@ -15,6 +15,7 @@ VERB(build);
 VERB(bench);
 VERB(compare);
 VERB(bisect);
+VERB(peers);
 VERB(account);
 VERB(verify_history);
 VERB(judge);

@@ -305,6 +305,20 @@ static json_t *text(const char *s)
 	return j ? j : json_string("(bytes that are not UTF-8)");
 }
 
+char *bench_case_environment_json(char *const *list)
+{
+	json_t *environment = json_object();
+	for (; list && *list; list++) {
+		char *name = x_printf("%.*s", (int)strcspn(*list, "="), *list);
+		const char *value = strchr(*list, '=');
+		json_object_set_new(environment, name, text(value ? value + 1 : ""));
+		free(name);
+	}
+	char *out = json_dumps(environment, JSON_SORT_KEYS | JSON_COMPACT);
+	json_decref(environment);
+	return out;
+}
+
 int bench_case_store(struct store *s, const struct bench_case *c, const char *program, const char *program_hash, int64_t *case_id,
 		     struct error *e)
 {
@@ -317,7 +331,7 @@ int bench_case_store(struct store *s, const struct bench_case *c, const char *pr
 		row.min_bytes = STORE_INT(c->min_bytes);
 		row.max_bytes = STORE_INT(c->max_bytes);
 	}
-	json_t *others = json_object(), *environment = json_object();
+	json_t *others = json_object();
 	for (size_t i = 0; i < c->n_params; i++) {
 		const char *name = c->params[i].name, *value = c->params[i].value;
 		struct store_opt *slot = column(&row, name);
@@ -327,17 +341,11 @@ int bench_case_store(struct store *s, const struct bench_case *c, const char *pr
 		else
 			json_object_set_new(others, name, text(value));
 	}
-	for (char **env = c->environment; env && *env; env++) {
-		char *name = x_printf("%.*s", (int)strcspn(*env, "="), *env);
-		const char *value = strchr(*env, '=');
-		json_object_set_new(environment, name, text(value ? value + 1 : ""));
-		free(name);
-	}
-	char *params = json_dumps(others, JSON_SORT_KEYS | JSON_COMPACT), *env = json_dumps(environment, JSON_SORT_KEYS | JSON_COMPACT);
+	char *params = json_dumps(others, JSON_SORT_KEYS | JSON_COMPACT), *env = bench_case_environment_json(c->environment);
 	row.parameters_json = params;
 	row.environment_json = env;
 	rc = store_case(s, &row, case_id, e);
 	free(params), free(env);
-	json_decref(others), json_decref(environment);
+	json_decref(others);
 	return rc;
 }

@@ -74,5 +74,8 @@ const char *bench_case_name(const struct bench_case *c, char *out, size_t n);
 int bench_case_store(struct store *s, const struct bench_case *c, const char *program, const char *program_hash, int64_t *case_id,
 		     struct error *e);
 
+/* "NAME=value" strings as the store keeps an environment: JSON, keys sorted. NULL is none. Caller frees. */
+char *bench_case_environment_json(char *const *list);
+
 /* The metric that this case is judged by: ops_per_cpu_s or ops_per_s. */
 const char *bench_case_metric(const struct bench_case *c);

@@ -57,6 +57,7 @@ struct session_arm {
 	bool relink;	      /* draw a fresh link for every run */
 	int64_t build_id;     /* in the store */
 	struct store_opt commit_id;
+	const char *const *environment; /* "NAME=value" of this arm alone, NULL-terminated; NULL: none */
 };
 
 /* Copies what it needs. *arm: index for session_round(). A build that cannot be relinked after all is measured with its layout fixed. */

@@ -12,6 +12,7 @@
 void session_arm_release(struct arm_state *a)
 {
 	free(a->label), free(a->prefix), free(a->artifact), free(a->link_path), free(a->library_path);
+	bench_case_argv_release(a->environment);
 	relink_close(a->relink);
 }
 
@@ -23,6 +24,13 @@ int session_arm_fill(struct session *s, struct arm_state *a, const struct sessio
 		.artifact = spec->artifact ? x_strdup(spec->artifact) : NULL,
 		.link_path = x_printf("%s/%s%s", s->scratch, link_name, spec->kind == RUN_PRELOAD ? ".so" : ""),
 	};
+	size_t n_env = 0;
+	while (spec->environment && spec->environment[n_env])
+		n_env++;
+	if (n_env)
+		a->environment = x_calloc(n_env + 1, sizeof(*a->environment));
+	for (size_t i = 0; i < n_env; i++)
+		a->environment[i] = x_strdup(spec->environment[i]);
 	char *lib = a->prefix && a->kind != RUN_PRELOAD ? x_printf("%s/lib", a->prefix) : NULL;
 	if (lib && fs_exists(lib))
 		a->library_path = x_printf("LD_LIBRARY_PATH=%s", lib);
@@ -49,17 +57,29 @@ char **session_arm_word(char **argv, const struct arm_state *a)
 	return NULL;
 }
 
-const char **session_arm_env(const struct arm_state *a, const struct bench_case *c)
+static size_t count(char *const *list)
 {
 	size_t n = 0;
-	while (c->environment && c->environment[n])
+	while (list && list[n])
 		n++;
-	const char **env = x_calloc(n + 2, sizeof(*env));
+	return n;
+}
+
+static void add(const char **env, size_t *n, char *const *list)
+{
+	for (size_t i = 0; i < count(list); i++)
+		env[(*n)++] = list[i];
+}
+
+const char **session_arm_env(const struct arm_state *a, const struct bench_case *c)
+{
+	const char **env = x_calloc(count(c->environment) + count(a->environment) + 2, sizeof(*env));
+	size_t n = 0;
 	bool own = false;
-	for (size_t i = 0; i < n; i++) {
-		env[i] = c->environment[i];
+	add(env, &n, c->environment);
+	add(env, &n, a->environment);
+	for (size_t i = 0; i < n; i++)
 		own |= !strncmp(env[i], "LD_LIBRARY_PATH=", 16);
-	}
 	/* Prefixes move after the build, so that the path which the program was linked with leads nowhere. */
 	env[n] = own ? NULL : a->library_path;
 	return env;
@@ -102,8 +122,11 @@ int session_add_arm(struct session *s, const struct session_arm *spec, size_t *a
 	a->number = number;
 	struct store_arm row = { .number = number, .role = spec->reference ? "reference" : "subject", .build_id = spec->build_id,
 				 .commit_id = spec->commit_id, .label = spec->label };
+	char *environment = bench_case_environment_json(a->environment);
+	row.environment_json = environment;
 	if (!rc)
 		rc = store_arm(s->store, s->id, &row, &a->id, e);
+	free(environment);
 	if (rc) {
 		session_arm_release(a);
 		return rc;

@@ -25,6 +25,7 @@ struct arm_state {
 	int64_t id, aa_id; /* aa_id 0: not in the record yet */
 	struct store_opt build, commit;
 	char *link_path; /* scratch file of its fresh links */
+	char **environment; /* of this arm alone, NULL-terminated; NULL: none */
 	char *library_path; /* "LD_LIBRARY_PATH=…/lib" for programs of a prefix that has libraries; NULL: not needed */
 };
 
