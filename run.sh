@@ -16,7 +16,7 @@ build=${BUILD:-$here/build}
 toolkit=(gcc g++ make pkg-config git libc6-dev libpfm4-dev libsqlite3-dev libgsl-dev libinih-dev libgit2-dev libdw-dev libelf-dev
 	libjansson-dev nettle-dev lld valgrind gnuplot-nox bubblewrap ca-certificates)
 testing=(libcmocka-dev bats clang shellcheck sqlite3 python3 perl procps chromium libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4
-	libxml2-utils)
+	libxml2-utils cmake meson ninja-build autoconf automake)
 
 missing_packages() {
 	local package

@@ -23,16 +23,18 @@ static inline void crime_say(const char *line)
 }
 
 /* The compiler knows what malloc and free mean and would warn, or make use of it. */
-static __attribute__((noipa, unused)) void *crime_take(size_t n)
+static __attribute__((noinline, unused)) void *crime_take(size_t n)
 {
 	void *p = malloc(n);
 	if (!p)
 		_exit(5);
+	__asm__ volatile("" : "+r"(p));
 	return p;
 }
 
-static __attribute__((noipa, unused)) void crime_give(void *p)
+static __attribute__((noinline, unused)) void crime_give(void *p)
 {
+	__asm__ volatile("" : "+r"(p));
 	free(p);
 }
 
