@@ -21,8 +21,10 @@ const char help_report[] =
 	"usage: hakperf report [--out DIR] [--session N]\n"
 	"       hakperf report PAGE [ARGUMENT] [--format md] [--json]\n"
 	"\n"
-	"Without PAGE all pages are written below reports/out/ as HTML and as Markdown, and the path of index.html is printed.\n"
-	"With PAGE it is printed as Markdown, for a terminal or a pull request; --format html writes that one page instead.\n"
+	"Without PAGE all pages are written below reports/out/ as HTML and as Markdown, and the "
+	"path of index.html is printed.\n"
+	"With PAGE it is printed as Markdown, for a terminal or a pull request; --format html "
+	"writes that one page instead.\n"
 	"\n"
 	"  index              the answers, and how much to believe them\n"
 	"  phases             every revision and workload against the one before and the base\n"
@@ -38,7 +40,8 @@ const char help_report[] =
 	"  --db FILE, --config FILE, --json\n";
 
 /* What git knows, for the pages. */
-static int order(void *ctx, const char *first, const char *last, char ***ids, size_t *n, struct error *e)
+static int order(
+	void *ctx, const char *first, const char *last, char ***ids, size_t *n, struct error *e)
 {
 	struct project *p = ctx;
 	struct history_commit ends[2] = { 0 };
@@ -47,7 +50,8 @@ static int order(void *ctx, const char *first, const char *last, char ***ids, si
 	if (!rc)
 		rc = history_lookup(p->subject.history, last, &ends[1], e);
 	if (!rc)
-		rc = range_between(p->subject.history, &ends[0], &ends[1], false, NULL, 0, &range, e);
+		rc = range_between(
+			p->subject.history, &ends[0], &ends[1], false, NULL, 0, &range, e);
 	if (!rc) {
 		*ids = x_calloc(range.n, sizeof(**ids));
 		*n = range.n;
@@ -59,7 +63,8 @@ static int order(void *ctx, const char *first, const char *last, char ***ids, si
 	return rc;
 }
 
-static int explain(void *ctx, const char *commit, char **author, char **message, char **diffstat, struct error *e)
+static int explain(void *ctx, const char *commit, char **author, char **message, char **diffstat,
+	struct error *e)
 {
 	struct project *p = ctx;
 	struct history_commit c = { 0 };
@@ -73,9 +78,11 @@ static int explain(void *ctx, const char *commit, char **author, char **message,
 	if (!rc) {
 		for (size_t i = 0; i < d.n_files; i++) {
 			const struct diff_file *f = &d.files[i];
-			buf_printf(&stat, "%s | +%zu −%zu\n", f->new_path ? f->new_path : f->old_path, f->added, f->removed);
+			buf_printf(&stat, "%s | +%zu −%zu\n",
+				f->new_path ? f->new_path : f->old_path, f->added, f->removed);
 		}
-		buf_printf(&stat, "%zu file%s, +%zu −%zu", d.n_files, d.n_files == 1 ? "" : "s", d.added, d.removed);
+		buf_printf(&stat, "%zu file%s, +%zu −%zu", d.n_files, d.n_files == 1 ? "" : "s",
+			d.added, d.removed);
 		*author = x_strdup(c.author ? c.author : "");
 		*message = buf_detach(&text);
 		*diffstat = buf_detach(&stat);
@@ -86,10 +93,14 @@ static int explain(void *ctx, const char *commit, char **author, char **message,
 	return rc;
 }
 
-static struct report_options options_of(struct project *p, const struct report_history *h, const char *out)
+static struct report_options options_of(
+	struct project *p, const struct report_history *h, const char *out)
 {
-	return (struct report_options){ .out = out, .subject = p->has_config ? p->config.subject.name : NULL, .command = "./run.sh",
-					.toolkit_version = hakperf_version, .history = p->has_subject ? h : NULL };
+	return (struct report_options){ .out = out,
+		.subject = p->has_config ? p->config.subject.name : NULL,
+		.command = "./run.sh",
+		.toolkit_version = hakperf_version,
+		.history = p->has_subject ? h : NULL };
 }
 
 static char *default_out(const struct project *p)
@@ -116,15 +127,22 @@ struct asked {
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "out", required_argument, NULL, 'o' }, { "format", required_argument, NULL, 'f' }, { "session", required_argument, NULL, 's' },
-		{ "fail-on", required_argument, NULL, 'F' }, { "db", required_argument, NULL, 'D' }, { "config", required_argument, NULL, 'c' },
-		{ "json", no_argument, NULL, 'j' }, { 0 },
+		{ "out", required_argument, NULL, 'o' },
+		{ "format", required_argument, NULL, 'f' },
+		{ "session", required_argument, NULL, 's' },
+		{ "fail-on", required_argument, NULL, 'F' },
+		{ "db", required_argument, NULL, 'D' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		bool ok = true;
 		switch (o) {
 		case 'o': a->out = optarg; break;
-		case 'f': a->format = optarg, ok = !strcmp(optarg, "html") || !strcmp(optarg, "md"); break;
+		case 'f':
+			a->format = optarg, ok = !strcmp(optarg, "html") || !strcmp(optarg, "md");
+			break;
 		case 's': ok = cli_number(optarg, 1, INT64_MAX, &a->session); break;
 		case 'F': ok = a->fail_on = !strcmp(optarg, "regression"); break;
 		case 'D': a->db = optarg; break;
@@ -133,21 +151,27 @@ static int parse(int argc, char **argv, struct asked *a)
 		default: return CLI_USAGE;
 		}
 		if (!ok)
-			return cli_usage("report", "'%s' is not a value that --%s takes", optarg, o == 'f' ? "format" : o == 's' ? "session" : "fail-on");
+			return cli_usage("report", "'%s' is not a value that --%s takes", optarg,
+				o == 'f'	   ? "format"
+					: o == 's' ? "session"
+						   : "fail-on");
 	}
 	a->name = optind < argc ? argv[optind++] : NULL;
 	a->argument = optind < argc ? argv[optind++] : NULL;
 	return optind < argc ? cli_usage("report", "takes no '%s'", argv[optind]) : 0;
 }
 
-static int print_page(struct project *p, const struct report_options *o, const struct asked *a, bool *worse, struct error *e)
+static int print_page(struct project *p, const struct report_options *o, const struct asked *a,
+	bool *worse, struct error *e)
 {
 	struct page *page = NULL;
-	int rc = report_page(p->store, o, a->name ? a->name : "index", a->argument, &page, worse, e);
+	int rc =
+		report_page(p->store, o, a->name ? a->name : "index", a->argument, &page, worse, e);
 	if (rc)
 		return rc;
 	if (a->json) {
-		json_t *request = json_pack("{s:s, s:o}", "page", page_stem(page), "argument", a->argument ? cli_json_string(a->argument) : json_null());
+		json_t *request = json_pack("{s:s, s:o}", "page", page_stem(page), "argument",
+			a->argument ? cli_json_string(a->argument) : json_null());
 		cli_envelope("report", request, page_json(page));
 	} else {
 		struct buf text = { 0 };
@@ -172,18 +196,26 @@ int cmd_report(int argc, char **argv)
 	struct report_history h = { &p, order, explain };
 	bool worse = false;
 	char *out = NULL, *page = NULL;
-	rc = project_open(&p, a.config, a.db, PROJECT_SUBJECT | PROJECT_STORE_READ | PROJECT_OPTIONAL, &e);
+	rc = project_open(
+		&p, a.config, a.db, PROJECT_SUBJECT | PROJECT_STORE_READ | PROJECT_OPTIONAL, &e);
 	if (!rc) {
 		out = a.out ? x_strdup(a.out) : default_out(&p);
 		struct report_options o = options_of(&p, &h, out);
 		o.session = (int64_t)a.session;
-		if (a.json || (a.format && !strcmp(a.format, "md"))) {
+		bool as_text = a.json || (a.format ? !strcmp(a.format, "md") : a.name != NULL);
+		if (as_text)
 			rc = print_page(&p, &o, &a, &worse, &e);
-		} else {
+		else if (a.name)
+			rc = report_write(p.store, &o, a.name, a.argument, &page, &worse, &e);
+		else
 			rc = report_run(p.store, &o, &page, &e);
-			if (!rc)
-				puts(page);
+		if (!rc && !as_text && !a.name && a.fail_on) {
+			struct page *first = NULL;
+			rc = report_page(p.store, &o, "index", NULL, &first, &worse, &e);
+			page_free(first);
 		}
+		if (!rc && page)
+			puts(page);
 	}
 	free(out), free(page);
 	project_close(&p);

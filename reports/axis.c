@@ -10,14 +10,17 @@
 static void add(struct axis *a, size_t *cap, const char *id, const char *subject, const char *phase)
 {
 	x_grow(a->commits, a->n, *cap);
-	a->commits[a->n++] = (struct axis_commit){ x_strdup(id), subject ? x_strdup(subject) : NULL, phase ? x_strdup(phase) : NULL };
+	a->commits[a->n++] = (struct axis_commit){ x_strdup(id), subject ? x_strdup(subject) : NULL,
+		phase ? x_strdup(phase) : NULL };
 }
 
 /* What the record knows, by author time; uncommitted work last. */
 static int known(struct store *s, struct axis *a, size_t *cap, struct error *e)
 {
-	struct store_rows *q = rows_open(s, "SELECT full_id, subject, phase FROM commit_info WHERE id IN (SELECT commit_id FROM session_arm)"
-					    " ORDER BY author_time_s IS NULL, author_time_s, id");
+	struct store_rows *q = rows_open(s,
+		"SELECT full_id, subject, phase FROM commit_info WHERE id IN (SELECT commit_id "
+		"FROM session_arm)"
+		" ORDER BY author_time_s IS NULL, author_time_s, id");
 	int rc;
 	while ((rc = rows_next(q, e)) > 0)
 		add(a, cap, rows_text(q, 0), rows_text(q, 1), rows_text(q, 2));
@@ -47,7 +50,8 @@ static void fill(struct axis *to, struct axis *from)
 		if (k == to->n)
 			continue;
 		free(to->commits[k].subject), free(to->commits[k].phase);
-		to->commits[k].subject = from->commits[i].subject, to->commits[k].phase = from->commits[i].phase;
+		to->commits[k].subject = from->commits[i].subject,
+		to->commits[k].phase = from->commits[i].phase;
 		from->commits[i].subject = from->commits[i].phase = NULL;
 	}
 }
@@ -62,14 +66,16 @@ static void cut(struct axis *a, const char *first, const char *last)
 		if (i >= from && i <= to)
 			a->commits[kept++] = a->commits[i];
 		else
-			free(a->commits[i].id), free(a->commits[i].subject), free(a->commits[i].phase);
+			free(a->commits[i].id), free(a->commits[i].subject),
+				free(a->commits[i].phase);
 	}
 	a->n = kept;
 	free(a->by_id);
 	sort(a);
 }
 
-int axis_build(struct store *s, const struct report_history *h, const char *first, const char *last, struct axis *out, struct error *e)
+int axis_build(struct store *s, const struct report_history *h, const char *first, const char *last,
+	struct axis *out, struct error *e)
 {
 	size_t cap = 0, cap_git = 0, n = 0;
 	char **ids = NULL;

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 /*
- * The commits of a report's pictures, in the order of the history: all of them where git can be asked, else those that the record knows, by
- * the time they were authored. Release with axis_release(), safe to repeat; all-zero is valid.
+ * The commits of a report's pictures, in the order of the history: all of them where git can be
+ * asked, else those that the record knows, by the time they were authored. Release with
+ * axis_release(), safe to repeat; all-zero is valid.
  */
 struct axis_commit {
 	char *id, *subject, *phase; /* subject, phase: NULL where the record does not know it */
@@ -22,8 +23,10 @@ struct axis {
 	bool from_git;
 };
 
-/* The commits of all sessions in the record between first and last (full ids; NULL: of all commits known). */
-int axis_build(struct store *s, const struct report_history *h, const char *first, const char *last, struct axis *out, struct error *e);
+/* The commits of all sessions in the record between first and last (full ids; NULL: of all commits
+ * known). */
+int axis_build(struct store *s, const struct report_history *h, const char *first, const char *last,
+	struct axis *out, struct error *e);
 void axis_release(struct axis *a);
 
 /* Index, or a->n. */

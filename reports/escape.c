@@ -18,14 +18,16 @@ void escape_html(const char *text, struct buf *out)
 }
 
 /*
- * ASCII punctuation that means something in a line gets a backslash; "<", "&" and "@" become entities, since raw HTML, entities and mentions are
- * looked for elsewhere too. A line break is a space: text never begins a line of its own.
+ * ASCII punctuation that means something in a line gets a backslash; "<", "&" and "@" become
+ * entities, since raw HTML, entities and mentions are looked for elsewhere too. A line break is a
+ * space: text never begins a line of its own.
  */
 void escape_markdown(const char *text, struct buf *out)
 {
 	const char *start = text;
 	size_t digits = strspn(text, "0123456789");
-	if (digits && (text[digits] == '.' || text[digits] == ')') && text[digits + 1] == ' ') { /* no numbered list */
+	if (digits && (text[digits] == '.' || text[digits] == ')') &&
+		text[digits + 1] == ' ') { /* no numbered list */
 		buf_printf(out, "%.*s\\", (int)digits, text);
 		text += digits;
 	}
@@ -40,13 +42,15 @@ void escape_markdown(const char *text, struct buf *out)
 			buf_puts(out, "&amp;");
 		else if (*text == '@')
 			buf_puts(out, "&#64;");
-		else if (*text == ':' && !strncmp(text, "://", 3)) /* no link without being asked for one */
+		else if (*text == ':' &&
+			!strncmp(text, "://", 3)) /* no link without being asked for one */
 			buf_puts(out, "&#58;");
 		else if (!strncmp(text, "www.", 4))
 			buf_puts(out, "www&#46;"), text += 3;
 		else if (strchr("\\`*_[]|~#", *text) || (*text == '!' && text[1] == '['))
 			buf_printf(out, "\\%c", *text);
-		else if ((*text == '-' || *text == '+' || *text == '=') && text == start) /* lists and rules */
+		else if ((*text == '-' || *text == '+' || *text == '=') &&
+			text == start) /* lists and rules */
 			buf_printf(out, "\\%c", *text);
 		else
 			buf_putc(out, *text);

@@ -62,7 +62,8 @@ static void line(const struct line *l, struct buf *out)
 		case SPAN_TONED:
 			buf_printf(out, "<span class=\"%s\">", tone_class(s->tone));
 			if (*tone_sign(s->tone))
-				buf_printf(out, "<span aria-hidden=\"true\">%s</span>&#160;", tone_sign(s->tone));
+				buf_printf(out, "<span aria-hidden=\"true\">%s</span>&#160;",
+					tone_sign(s->tone));
 			escape_html(s->text, out);
 			buf_puts(out, "</span>");
 			break;
@@ -92,7 +93,8 @@ static void cell(const struct table *t, const struct row *r, size_t c, struct bu
 	bool shaded = !isnan(k->shade) && fabs(k->shade) >= 0.02;
 	const char *shade = shaded ? k->shade > 0 ? "worse" : "better" : "";
 	if (right || shaded)
-		buf_printf(out, " class=\"%s%s%s\"", right ? "r" : "", right && shaded ? " " : "", shade);
+		buf_printf(out, " class=\"%s%s%s\"", right ? "r" : "", right && shaded ? " " : "",
+			shade);
 	if (shaded)
 		buf_printf(out, " data-shade style=\"--depth:%.2f\"", 0.06 + 0.34 * fabs(k->shade));
 	if (k->hover) {
@@ -114,7 +116,9 @@ static void table(const struct table *t, struct buf *out)
 	escape_html(t->caption, out);
 	buf_puts(out, "\"><table>\n<thead><tr>");
 	for (size_t c = 0; c < t->n_columns; c++) {
-		buf_puts(out, t->columns[c].align == ALIGN_RIGHT ? "<th scope=\"col\" class=\"r\">" : "<th scope=\"col\">");
+		buf_puts(out,
+			t->columns[c].align == ALIGN_RIGHT ? "<th scope=\"col\" class=\"r\">"
+							   : "<th scope=\"col\">");
 		escape_html(t->columns[c].name, out);
 		buf_puts(out, "</th>");
 	}
@@ -132,19 +136,25 @@ static void plot(const struct plot *p, struct buf *out)
 {
 	buf_puts(out, "<figure>\n");
 	if (p->svg_wide)
-		buf_printf(out, "<div class=\"wide\">%s</div>\n<div class=\"narrow\">%s</div>\n", p->svg_wide, p->svg_narrow ? p->svg_narrow : p->svg_wide);
+		buf_printf(out, "<div class=\"wide\">%s</div>\n<div class=\"narrow\">%s</div>\n",
+			p->svg_wide, p->svg_narrow ? p->svg_narrow : p->svg_wide);
 	else if (!plot_empty(p))
-		buf_puts(out, "<p class=\"note\">(No picture: gnuplot was not there to draw it.)</p>\n");
+		buf_puts(out,
+			"<p class=\"note\">(No picture: gnuplot was not there to draw it.)</p>\n");
 	if (p->kind == PLOT_TIMELINE && (p->n_series > 1 || p->n_broken)) {
 		buf_puts(out, "<ul class=\"legend\">");
 		for (size_t i = 0; i < p->n_series; i++) {
-			buf_printf(out, "<li><span aria-hidden=\"true\" style=\"color:var(--c%d)\">%s</span> ", p->series[i]->colour % 8,
-				   plot_mark_sign(p->series[i]->mark));
+			buf_printf(out,
+				"<li><span aria-hidden=\"true\" "
+				"style=\"color:var(--c%d)\">%s</span> ",
+				p->series[i]->colour % 8, plot_mark_sign(p->series[i]->mark));
 			escape_html(p->series[i]->name, out);
 			buf_puts(out, "</li>");
 		}
 		if (p->n_broken)
-			buf_puts(out, "<li><span aria-hidden=\"true\" class=\"bad\">×</span> could not be measured</li>");
+			buf_puts(out,
+				"<li><span aria-hidden=\"true\" class=\"bad\">×</span> could not "
+				"be measured</li>");
 		buf_puts(out, "</ul>\n");
 	}
 	buf_puts(out, "<figcaption>");
@@ -176,7 +186,8 @@ static void node(const struct node *n, struct buf *out)
 	case NODE_TABLE: table(n->table, out); break;
 	case NODE_PLOT: plot(n->plot, out); break;
 	case NODE_ANSWER:
-		buf_printf(out, "<section class=\"answer %s\"><p class=\"label\">", tone_class(n->tone));
+		buf_printf(out, "<section class=\"answer %s\"><p class=\"label\">",
+			tone_class(n->tone));
 		escape_html(n->text, out);
 		block("</p>\n<p class=\"head\">", &n->line, "</p>\n", out);
 		nodes(n, out);
@@ -196,9 +207,12 @@ static void nodes(const struct node *parent, struct buf *out)
 	for (size_t i = 0; i < parent->n; i++) {
 		enum node_kind kind = parent->children[i]->kind;
 		bool framed = kind == NODE_ITEM || kind == NODE_ANSWER;
-		bool first = !i || parent->children[i - 1]->kind != kind, last = i + 1 == parent->n || parent->children[i + 1]->kind != kind;
+		bool first = !i || parent->children[i - 1]->kind != kind,
+		     last = i + 1 == parent->n || parent->children[i + 1]->kind != kind;
 		if (framed && first)
-			buf_puts(out, kind == NODE_ITEM ? "<ul class=\"items\">\n" : "<div class=\"answers\">\n");
+			buf_puts(out,
+				kind == NODE_ITEM ? "<ul class=\"items\">\n"
+						  : "<div class=\"answers\">\n");
 		node(parent->children[i], out);
 		if (framed && last)
 			buf_puts(out, kind == NODE_ITEM ? "</ul>\n" : "</div>\n");
@@ -225,12 +239,18 @@ static void navigation(const struct page *p, struct buf *out)
 
 void html_write(const struct page *p, const char *made, struct buf *out)
 {
-	buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-		      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-		      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-		      "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n");
+	buf_puts(out,
+		"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+		"style-src 'unsafe-inline'; img-src data:\">\n"
+		"<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" "
+		"href=\"data:,\">\n");
 	element("title", p->title, out);
-	buf_printf(out, "\n<style>\n%s</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">To the content</a>\n", css);
+	buf_printf(out,
+		"\n<style>\n%s</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">To the "
+		"content</a>\n",
+		css);
 	navigation(p, out);
 	buf_puts(out, "<header>");
 	element("h1", p->title, out);

@@ -105,7 +105,8 @@ static void code(const char *text, struct buf *out)
 	char *fence = x_calloc(longest + 2, 1);
 	memset(fence, '`', longest + 1);
 	if (n)
-		buf_printf(out, "%s\n%s%s%s\n\n", fence, text, text[n - 1] == '\n' ? "" : "\n", fence);
+		buf_printf(
+			out, "%s\n%s%s%s\n\n", fence, text, text[n - 1] == '\n' ? "" : "\n", fence);
 	free(fence);
 }
 
@@ -165,7 +166,8 @@ static void node(const struct node *n, bool last_item, struct buf *out)
 static void nodes(const struct node *parent, struct buf *out)
 {
 	for (size_t i = 0; i < parent->n; i++)
-		node(parent->children[i], i + 1 == parent->n || parent->children[i + 1]->kind != NODE_ITEM, out);
+		node(parent->children[i],
+			i + 1 == parent->n || parent->children[i + 1]->kind != NODE_ITEM, out);
 }
 
 void markdown_write(const struct page *p, const char *made, struct buf *out)

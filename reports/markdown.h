@@ -5,7 +5,7 @@
 #include "reports/page.h"
 
 /*
- * The page as Markdown (CommonMark and GitHub's tables) for a pull request or a terminal. Plots become their words and lines of bars;
- * what HTML folds away follows under a heading. Appended.
+ * The page as Markdown (CommonMark and GitHub's tables) for a pull request or a terminal. Plots
+ * become their words and lines of bars; what HTML folds away follows under a heading. Appended.
  */
 void markdown_write(const struct page *p, const char *made, struct buf *out);

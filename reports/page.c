@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at s, 0 when it is none (RFC 3629: no surrogates, nothing overlong or above U+10FFFF). */
+/* Length of the UTF-8 sequence at s, 0 when it is none (RFC 3629: no surrogates, nothing overlong
+ * or above U+10FFFF). */
 static size_t sequence(const unsigned char *s)
 {
 	if (s[0] < 0x80)
@@ -21,14 +22,16 @@ static size_t sequence(const unsigned char *s)
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+		(s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
 		return 0;
 	return n;
 }
 
 /*
- * Characters that change how others are shown: C1 controls, bidirectional overrides and isolates, invisible joiners, line and paragraph
- * separators, the byte order mark. A subject with such a one could make a page read otherwise than its bytes.
+ * Characters that change how others are shown: C1 controls, bidirectional overrides and isolates,
+ * invisible joiners, line and paragraph separators, the byte order mark. A subject with such a one
+ * could make a page read otherwise than its bytes.
  */
 static bool deceptive(const unsigned char *s, size_t n)
 {
@@ -37,8 +40,8 @@ static bool deceptive(const unsigned char *s, size_t n)
 	if (n != 3)
 		return false;
 	unsigned c = (s[0] & 0xfu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
-	return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0xfffe ||
-	       c == 0xffff;
+	return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+		(c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0xfffe || c == 0xffff;
 }
 
 char *text_clean(const char *bytes)
@@ -70,12 +73,12 @@ static char *format(const char *fmt, va_list ap)
 	return clean;
 }
 
-#define FORMAT(text, fmt)                   \
-	do {                                \
-		va_list ap_;                \
-		va_start(ap_, fmt);         \
-		(text) = format(fmt, ap_);  \
-		va_end(ap_);                \
+#define FORMAT(text, fmt)                  \
+	do {                               \
+		va_list ap_;               \
+		va_start(ap_, fmt);        \
+		(text) = format(fmt, ap_); \
+		va_end(ap_);               \
 	} while (0)
 
 static void line_release(struct line *l)
@@ -83,7 +86,8 @@ static void line_release(struct line *l)
 	for (size_t i = 0; i < l->n; i++) {
 		struct span *s = &l->spans[i];
 		free(s->text), free(s->stem);
-		free((void *)s->figure.unit), free((void *)s->figure.metric), free((void *)s->figure.source), free((void *)s->figure.verdict);
+		free((void *)s->figure.unit), free((void *)s->figure.metric),
+			free((void *)s->figure.source), free((void *)s->figure.verdict);
 	}
 	free(l->spans);
 }
@@ -299,7 +303,8 @@ void line_figure(struct line *l, const struct figure *f)
 {
 	struct span *s = span(l, SPAN_FIGURE);
 	s->figure = *f;
-	s->figure.unit = own(f->unit), s->figure.metric = own(f->metric), s->figure.source = own(f->source), s->figure.verdict = own(f->verdict);
+	s->figure.unit = own(f->unit), s->figure.metric = own(f->metric),
+	s->figure.source = own(f->source), s->figure.verdict = own(f->verdict);
 }
 
 enum tone verdict_tone(const char *verdict)
@@ -307,8 +312,8 @@ enum tone verdict_tone(const char *verdict)
 	static const struct {
 		const char *word;
 		enum tone tone;
-	} words[] = { { "regression", TONE_BAD }, { "improvement", TONE_GOOD }, { "no change", TONE_SAME }, { "unclear", TONE_UNSURE },
-		      { "invalid", TONE_VOID } };
+	} words[] = { { "regression", TONE_BAD }, { "improvement", TONE_GOOD },
+		{ "no change", TONE_SAME }, { "unclear", TONE_UNSURE }, { "invalid", TONE_VOID } };
 	for (size_t i = 0; verdict && i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strcmp(words[i].word, verdict))
 			return words[i].tone;
@@ -322,7 +327,8 @@ void line_verdict(struct line *l, const char *verdict)
 
 const char *tone_name(enum tone t)
 {
-	static const char *const names[] = { "", "worse", "better", "same", "unclear", "invalid", "dim" };
+	static const char *const names[] = { "", "worse", "better", "same", "unclear", "invalid",
+		"dim" };
 	return names[t];
 }
 
@@ -429,8 +435,9 @@ void figure_basis(const struct figure *f, struct buf *out)
 		sep = ", ";
 	}
 	if (f->rounds > 0) {
-		buf_printf(out, "%s%lld %s%s", sep, (long long)f->rounds, f->source && !strcmp(f->source, "callgrind") ? "count" : "round",
-			   f->rounds == 1 ? "" : "s");
+		buf_printf(out, "%s%lld %s%s", sep, (long long)f->rounds,
+			f->source && !strcmp(f->source, "callgrind") ? "count" : "round",
+			f->rounds == 1 ? "" : "s");
 		sep = ", ";
 	}
 	if (f->source) {

@@ -17,9 +17,10 @@ static json_t *word(const char *s)
 
 static json_t *figure(const struct figure *f)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "value", real(f->value), "unit", word(f->unit), "metric", word(f->metric), "source",
-			 word(f->source), "rounds", f->rounds ? json_integer((json_int_t)f->rounds) : json_null(), "lo", real(f->lo), "hi",
-			 real(f->hi), "verdict", word(f->verdict));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "value", real(f->value),
+		"unit", word(f->unit), "metric", word(f->metric), "source", word(f->source),
+		"rounds", f->rounds ? json_integer((json_int_t)f->rounds) : json_null(), "lo",
+		real(f->lo), "hi", real(f->hi), "verdict", word(f->verdict));
 }
 
 /* A line is its text, and beside it the figures and verdicts that it holds. */
@@ -62,19 +63,22 @@ static json_t *table(const struct table *t)
 			json_t *cell = json_object();
 			line_into(&t->rows[r].cells[c]->line, cell);
 			if (t->rows[r].cells[c]->hover)
-				json_object_set_new(cell, "hover", json_string(t->rows[r].cells[c]->hover));
+				json_object_set_new(
+					cell, "hover", json_string(t->rows[r].cells[c]->hover));
 			json_array_append_new(row, cell);
 		}
 		json_array_append_new(rows, row);
 	}
-	return json_pack("{s:s, s:s, s:o, s:o}", "kind", "table", "caption", t->caption, "columns", columns, "rows", rows);
+	return json_pack("{s:s, s:s, s:o, s:o}", "kind", "table", "caption", t->caption, "columns",
+		columns, "rows", rows);
 }
 
 static json_t *nodes(const struct node *parent);
 
 static json_t *node(const struct node *n)
 {
-	static const char *const kinds[] = { "heading", "paragraph", "note", "item", "code", "table", "plot", "answer", "details" };
+	static const char *const kinds[] = { "heading", "paragraph", "note", "item", "code",
+		"table", "plot", "answer", "details" };
 	if (n->kind == NODE_TABLE)
 		return table(n->table);
 	json_t *o = json_object();
@@ -107,7 +111,8 @@ static json_t *nodes(const struct node *parent)
 
 json_t *page_json(const struct page *p)
 {
-	json_t *o = json_pack("{s:s, s:s, s:o}", "page", p->stem, "title", p->title, "content", nodes(&p->root));
+	json_t *o = json_pack(
+		"{s:s, s:s, s:o}", "page", p->stem, "title", p->title, "content", nodes(&p->root));
 	if (p->lead.n) {
 		json_t *lead = json_object();
 		line_into(&p->lead, lead);

@@ -5,19 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What was counted and where from, how noisy it was, what disturbed it; and what else is in the record. */
+/* What was counted and where from, how noisy it was, what disturbed it; and what else is in the
+ * record. */
 
 /* Of very many runs every so manieth is looked at: the same metrics are read from all. */
 static int counted(struct page *p, const struct record *r, struct error *e)
 {
 	struct store_rows *q = rows_open(r->store,
-		"SELECT metric.name, metric.unit, metric.description, source.name, found.quality FROM"
-		" (SELECT DISTINCT sample.metric_id AS metric_id, sample.source_id AS source_id, sample.quality AS quality FROM round CROSS JOIN run ON run.round_id = round.id"
-		"  CROSS JOIN sample ON sample.run_id = run.id WHERE round.session_id = :session AND run.id % :stride = 0) AS found"
-		" JOIN metric ON metric.id = found.metric_id JOIN source ON source.id = found.source_id ORDER BY metric.id, source.id");
+		"SELECT metric.name, metric.unit, metric.description, source.name, found.quality "
+		"FROM"
+		" (SELECT DISTINCT sample.metric_id AS metric_id, sample.source_id AS source_id, "
+		"sample.quality AS quality FROM round CROSS JOIN run ON run.round_id = round.id"
+		"  CROSS JOIN sample ON sample.run_id = run.id WHERE round.session_id = :session "
+		"AND run.id % :stride = 0) AS found"
+		" JOIN metric ON metric.id = found.metric_id JOIN source ON source.id = "
+		"found.source_id ORDER BY metric.id, source.id");
 	rows_bind_int(q, ":session", r->session->id);
 	rows_bind_int(q, ":stride", 1 + r->session->runs / 5000);
-	struct table *t = page_table(p, "What was counted in session %lld. Quality: exact repeats to the last digit, estimated is a stand-in that says so.", (long long)r->session->id);
+	struct table *t = page_table(p,
+		"What was counted in session %lld. Quality: exact repeats to the last digit, "
+		"estimated is a stand-in that says so.",
+		(long long)r->session->id);
 	table_column(t, ALIGN_LEFT, "metric");
 	table_column(t, ALIGN_LEFT, "unit");
 	table_column(t, ALIGN_LEFT, "source");
@@ -39,8 +47,10 @@ static int counted(struct page *p, const struct record *r, struct error *e)
 static int disturbed(struct page *p, const struct record *r, struct error *e)
 {
 	enum { MOST = 50 };
-	struct store_rows *q = rows_open(r->store, "SELECT case_id, number, disturbed_why, load_1min, steal_ns FROM round WHERE session_id = :session AND disturbed"
-						   " ORDER BY id LIMIT 51");
+	struct store_rows *q = rows_open(r->store,
+		"SELECT case_id, number, disturbed_why, load_1min, steal_ns FROM round WHERE "
+		"session_id = :session AND disturbed"
+		" ORDER BY id LIMIT 51");
 	rows_bind_int(q, ":session", r->session->id);
 	struct table *t = NULL;
 	int rc;
@@ -48,7 +58,9 @@ static int disturbed(struct page *p, const struct record *r, struct error *e)
 	while ((rc = rows_next(q, e)) > 0 && ++n <= MOST) {
 		if (!t) {
 			page_heading(p, 2, "Disturbed rounds");
-			t = page_table(p, "Left out of every figure, by a rule that looks at the host and never at the figure");
+			t = page_table(p,
+				"Left out of every figure, by a rule that looks at the host and "
+				"never at the figure");
 			table_column(t, ALIGN_LEFT, "workload");
 			table_column(t, ALIGN_RIGHT, "round");
 			table_column(t, ALIGN_LEFT, "why");
@@ -82,7 +94,8 @@ static int sessions(struct page *p, struct store *s, struct error *e)
 	if (rc)
 		return rc;
 	page_heading(p, 2, "What else is in the record");
-	struct table *t = page_table(p, "Sessions, newest first%s", rows.n > MOST ? " (the newest thirty)" : "");
+	struct table *t = page_table(
+		p, "Sessions, newest first%s", rows.n > MOST ? " (the newest thirty)" : "");
 	table_column(t, ALIGN_LEFT, "session");
 	table_column(t, ALIGN_LEFT, "verb");
 	table_column(t, ALIGN_LEFT, "began");
@@ -109,8 +122,10 @@ static int sessions(struct page *p, struct store *s, struct error *e)
 int page_machine(struct report *rp, struct page **out, struct error *e)
 {
 	if (!rp->has_run)
-		return error_set(e, -ENOENT, "the record has no session to tell of: 'hakperf run' makes one");
-	struct page *p = *out = page_new("machine", "The machine: what it counted and how noisy it was");
+		return error_set(e, -ENOENT,
+			"the record has no session to tell of: 'hakperf run' makes one");
+	struct page *p = *out =
+		page_new("machine", "The machine: what it counted and how noisy it was");
 	int rc = part_machine(p, &rp->run, false, e);
 	if (!rc)
 		rc = counted(p, &rp->run, e);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Every revision of the main session × every case: what each cost, against the one before and against the base. */
+/* Every revision of the main session × every case: what each cost, against the one before and
+ * against the base. */
 
 static size_t base_arm(const struct record *r, size_t c)
 {
@@ -26,8 +27,11 @@ static int detail_table(struct report *rp, struct page *p, size_t c, struct erro
 {
 	const struct record *r = &rp->run;
 	const struct record_case *k = &r->cases[c];
-	struct table *t = page_table(p, "%s, by %s (%s). Change: paired within rounds, with the always-valid interval at %.3g %%; noise: twice the spread of A/A pairs.", k->words,
-				     k->metric, k->source, r->session->confidence.known ? 100 * r->session->confidence.v : 99.5);
+	struct table *t = page_table(p,
+		"%s, by %s (%s). Change: paired within rounds, with the always-valid interval at "
+		"%.3g %%; noise: twice the spread of A/A pairs.",
+		k->words, k->metric, k->source,
+		r->session->confidence.known ? 100 * r->session->confidence.v : 99.5);
 	table_column(t, ALIGN_LEFT, "revision");
 	table_column(t, ALIGN_RIGHT, "median, %s", record_cost_unit(k));
 	if (k->inverse)
@@ -71,8 +75,10 @@ static int detail_table(struct report *rp, struct page *p, size_t c, struct erro
 
 static void waterfall(struct page *p, const struct record *r, size_t c)
 {
-	struct plot *plot = plot_new(PLOT_WATERFALL, "What each revision cost.", "revisions, in order", "instructions per operation");
-	struct plot_series *s = plot_add_series(plot, "instructions per operation", PLOT_SQUARE, 0, false);
+	struct plot *plot = plot_new(PLOT_WATERFALL, "What each revision cost.",
+		"revisions, in order", "instructions per operation");
+	struct plot_series *s =
+		plot_add_series(plot, "instructions per operation", PLOT_SQUARE, 0, false);
 	double before = NAN;
 	size_t n = 0;
 	char id[16];
@@ -80,9 +86,13 @@ static void waterfall(struct page *p, const struct record *r, size_t c)
 		const struct record_exact *x = record_exact_of(r, c, a);
 		if (!x->counted)
 			continue;
-		plot_add_point(s, (double)n, isnan(before) ? x->per_op : x->per_op - before, NAN, NAN, "%s %s: %+.2f to %.2f instructions/op", r->arms[a].label,
-			       r->arms[a].subject ? r->arms[a].subject : "", isnan(before) ? 0 : x->per_op - before, x->per_op);
-		plot_add_tick(plot, (double)n++, false, strlen(r->arms[a].label) >= 40 ? short_id(r->arms[a].label, id) : r->arms[a].label);
+		plot_add_point(s, (double)n, isnan(before) ? x->per_op : x->per_op - before, NAN,
+			NAN, "%s %s: %+.2f to %.2f instructions/op", r->arms[a].label,
+			r->arms[a].subject ? r->arms[a].subject : "",
+			isnan(before) ? 0 : x->per_op - before, x->per_op);
+		plot_add_tick(plot, (double)n++, false,
+			strlen(r->arms[a].label) >= 40 ? short_id(r->arms[a].label, id)
+						       : r->arms[a].label);
 		before = x->per_op;
 	}
 	plot->x_lo = -0.6, plot->x_hi = (double)n - 0.4;
@@ -90,9 +100,12 @@ static void waterfall(struct page *p, const struct record *r, size_t c)
 		plot_free(plot);
 		return;
 	}
-	plot_caption(plot, "%s, exact counts. The first bar is what the base costs; each further one hangs from where the last ended: up is dearer, down cheaper, none is no change.",
-		     r->cases[c].name);
-	plot_alt(plot, "Waterfall of the change in instructions per operation, revision by revision.");
+	plot_caption(plot,
+		"%s, exact counts. The first bar is what the base costs; each further one hangs "
+		"from where the last ended: up is dearer, down cheaper, none is no change.",
+		r->cases[c].name);
+	plot_alt(plot,
+		"Waterfall of the change in instructions per operation, revision by revision.");
 	page_plot(p, plot);
 }
 
@@ -105,7 +118,10 @@ static void heat(struct page *p, const struct record *r, bool exact)
 	for (size_t c = 0; c < r->n_cases; c++) {
 		double base = NAN;
 		for (size_t a = 0; a < n; a++) {
-			double v = exact ? record_exact_of(r, c, a)->counted ? record_exact_of(r, c, a)->per_op : NAN : record_timed_of(r, c, a)->median;
+			double v = exact ? record_exact_of(r, c, a)->counted
+					? record_exact_of(r, c, a)->per_op
+					: NAN
+					 : record_timed_of(r, c, a)->median;
 			base = isnan(base) ? v : base;
 			ratio[c * n + a] = v / base;
 			least = fmin(least, ratio[c * n + a]), most = fmax(most, ratio[c * n + a]);
@@ -116,23 +132,35 @@ static void heat(struct page *p, const struct record *r, bool exact)
 		free(ratio);
 		return;
 	}
-	struct plot *plot = plot_new(PLOT_HEAT, exact ? "Instructions, size class by phase." : "Time, workload by phase.", "revisions, in order", "");
-	struct plot_series *s = plot_add_series(plot, "cost against the base", PLOT_SQUARE, 0, false);
+	struct plot *plot = plot_new(PLOT_HEAT,
+		exact ? "Instructions, size class by phase." : "Time, workload by phase.",
+		"revisions, in order", "");
+	struct plot_series *s =
+		plot_add_series(plot, "cost against the base", PLOT_SQUARE, 0, false);
 	size_t row = 0;
 	char id[16];
 	for (size_t c = 0; c < r->n_cases; c++) {
 		if (!(exact ? r->cases[c].exact : r->cases[c].timed))
 			continue;
 		for (size_t a = 0; a < n; a++)
-			plot_add_cell(s, (double)a, (double)row, (ratio[c * n + a] - least) / (most - least), "%s, %s: %+.1f %% against the base", r->cases[c].name,
-				      r->arms[a].label, 100 * (ratio[c * n + a] - 1));
+			plot_add_cell(s, (double)a, (double)row,
+				(ratio[c * n + a] - least) / (most - least),
+				"%s, %s: %+.1f %% against the base", r->cases[c].name,
+				r->arms[a].label, 100 * (ratio[c * n + a] - 1));
 		plot_add_row(plot, (double)row++, r->cases[c].name);
 	}
 	for (size_t a = 0; a < n; a++)
-		plot_add_tick(plot, (double)a, false, strlen(r->arms[a].label) >= 40 ? short_id(r->arms[a].label, id) : r->arms[a].label);
+		plot_add_tick(plot, (double)a, false,
+			strlen(r->arms[a].label) >= 40 ? short_id(r->arms[a].label, id)
+						       : r->arms[a].label);
 	plot->x_lo = -0.6, plot->x_hi = (double)n - 0.4, plot->height = (int)(130 + 24 * rows);
-	plot_caption(plot, "Cost against the first revision: the lightest cell is %+.1f %%, the darkest %+.1f %%. %s", 100 * (least - 1), 100 * (most - 1),
-		     exact ? "Exact counts." : "Medians of this session; the tables tell which of these differences can be trusted.");
+	plot_caption(plot,
+		"Cost against the first revision: the faintest cell is %+.1f %%, the strongest "
+		"%+.1f %%. %s",
+		100 * (least - 1), 100 * (most - 1),
+		exact ? "Exact counts."
+		      : "Medians of this session; the tables tell which of these differences can "
+			"be trusted.");
 	plot_alt(plot, "Heat map of costs by case and revision; the tables have the figures.");
 	page_plot(p, plot);
 	free(ratio);
@@ -147,18 +175,26 @@ static int functions(struct report *rp, struct page *p, size_t c, struct error *
 		const struct record_exact *x = record_exact_of(r, c, a);
 		if (!x->counted)
 			continue;
-		if (before < r->n_arms && fabs(x->per_op - record_exact_of(r, c, before)->per_op) >= 0.005) {
+		if (before < r->n_arms &&
+			fabs(x->per_op - record_exact_of(r, c, before)->per_op) >= 0.005) {
 			struct line *l;
 			char caption[256];
 			if (!told++)
 				page_heading(p, 2, "Which functions a step is made of");
 			l = page_open_details(p);
-			line_text(l, "%s to %s: %+.2f instructions per operation", r->arms[before].label, r->arms[a].label, x->per_op - record_exact_of(r, c, before)->per_op);
-			snprintf(caption, sizeof(caption), "Self instructions per operation on %s, by callgrind; the largest changes", r->cases[c].name);
+			line_text(l, "%s to %s: %+.2f instructions per operation",
+				r->arms[before].label, r->arms[a].label,
+				x->per_op - record_exact_of(r, c, before)->per_op);
+			snprintf(caption, sizeof(caption),
+				"Self instructions per operation on %s, by callgrind; the largest "
+				"changes",
+				r->cases[c].name);
 			bool any;
-			rc = functions_table(r->store, p, r->cases[c].id, r->arms[before].build_id, r->arms[a].build_id, 8, caption, &any, e);
+			rc = functions_table(r->store, p, r->cases[c].id, r->arms[before].build_id,
+				r->arms[a].build_id, 8, caption, &any, e);
 			if (!rc && !any)
-				line_text(page_note(p), "The record has no functions of one of the two.");
+				line_text(page_note(p),
+					"The record has no functions of one of the two.");
 			page_close(p);
 		}
 		before = a;
@@ -177,10 +213,14 @@ struct side_metric {
 static int beside(struct page *p, const struct record *r, size_t c, struct error *e)
 {
 	static const struct side_metric wanted[] = {
-		{ "ops_per_cpu_s", "M ops/s of CPU time", 1e-6, false, 1 }, { "ops_per_s", "M ops/s of wall time", 1e-6, false, 1 },
-		{ "cycles", "cycles/op (PMU)", 1, true, 2 }, { "instructions", "instructions/op (PMU)", 1, true, 2 },
-		{ "branch-misses", "branch misses/op", 1, true, 4 }, { "core_cycles_est", "core cycles/op, estimated", 1, true, 2 },
-		{ "page_faults", "page faults a run", 1, false, 0 }, { "sys_ns", "system time a run, ms", 1e-6, false, 2 },
+		{ "ops_per_cpu_s", "M ops/s of CPU time", 1e-6, false, 1 },
+		{ "ops_per_s", "M ops/s of wall time", 1e-6, false, 1 },
+		{ "cycles", "cycles/op (PMU)", 1, true, 2 },
+		{ "instructions", "instructions/op (PMU)", 1, true, 2 },
+		{ "branch-misses", "branch misses/op", 1, true, 4 },
+		{ "core_cycles_est", "core cycles/op, estimated", 1, true, 2 },
+		{ "page_faults", "page faults a run", 1, false, 0 },
+		{ "sys_ns", "system time a run, ms", 1e-6, false, 2 },
 		{ "peak_rss_bytes", "peak memory, MiB", 1.0 / 1048576, false, 2 },
 	};
 	enum { N = sizeof(wanted) / sizeof(wanted[0]) };
@@ -193,12 +233,18 @@ static int beside(struct page *p, const struct record *r, size_t c, struct error
 	for (size_t i = 0; i < N * r->n_arms; i++)
 		value[i] = NAN;
 	for (size_t m = 0; !rc && m < N; m++) {
-		rc = store_medians(r->store, STORE_INT(r->session->id), STORE_TIMED, wanted[m].name, &all[m], e);
+		rc = store_medians(r->store, STORE_INT(r->session->id), STORE_TIMED, wanted[m].name,
+			&all[m], e);
 		for (size_t i = 0; !rc && i < all[m].n; i++) {
 			const struct store_median *k = &all[m].items[i];
-			for (size_t a = 0; k->case_id == r->cases[c].id && k->multiplier == 1 && a < r->n_arms; a++)
-				if (r->arms[a].id == k->arm_id && (!wanted[m].per_operation || k->per_operation.known)) {
-					value[m * r->n_arms + a] = wanted[m].scale * (wanted[m].per_operation ? k->per_operation.v : k->median);
+			for (size_t a = 0;
+				k->case_id == r->cases[c].id && k->multiplier == 1 && a < r->n_arms;
+				a++)
+				if (r->arms[a].id == k->arm_id &&
+					(!wanted[m].per_operation || k->per_operation.known)) {
+					value[m * r->n_arms + a] = wanted[m].scale *
+						(wanted[m].per_operation ? k->per_operation.v
+									 : k->median);
 					runs[m * r->n_arms + a] = k->runs;
 					there += !has[m], has[m] = true;
 				}
@@ -206,7 +252,10 @@ static int beside(struct page *p, const struct record *r, size_t c, struct error
 		store_free(all[m].pool);
 	}
 	if (!rc && there) {
-		struct table *t = page_table(p, "%s: medians over its rounds of what was measured beside. A metric without a column was not counted here.", r->cases[c].name);
+		struct table *t = page_table(p,
+			"%s: medians over its rounds of what was measured beside. A metric without "
+			"a column was not counted here.",
+			r->cases[c].name);
 		table_column(t, ALIGN_LEFT, "revision");
 		for (size_t m = 0; m < N; m++)
 			if (has[m])
@@ -216,8 +265,14 @@ static int beside(struct page *p, const struct record *r, size_t c, struct error
 			for (size_t m = 0; m < N; m++) {
 				if (!has[m])
 					continue;
-				struct figure f = { .value = value[m * r->n_arms + a], .metric = wanted[m].name, .lo = NAN, .hi = NAN, .rounds = runs[m * r->n_arms + a],
-						    .decimals = wanted[m].decimals, .bare = true, .unit = wanted[m].head };
+				struct figure f = { .value = value[m * r->n_arms + a],
+					.metric = wanted[m].name,
+					.lo = NAN,
+					.hi = NAN,
+					.rounds = runs[m * r->n_arms + a],
+					.decimals = wanted[m].decimals,
+					.bare = true,
+					.unit = wanted[m].head };
 				line_figure(table_cell(t), &f);
 			}
 		}
@@ -230,10 +285,14 @@ int page_phases(struct report *rp, struct page **out, struct error *e)
 {
 	const struct record *r = &rp->run;
 	if (!rp->has_run)
-		return error_set(e, -ENOENT, "the record has no session to tell of: 'hakperf run' makes one");
+		return error_set(e, -ENOENT,
+			"the record has no session to tell of: 'hakperf run' makes one");
 	struct page *p = *out = page_new("phases", "Phases: every revision, every workload");
-	line_text(page_lead(p), "Session %lld: %zu revisions, %zu cases. The base is the first revision, %s. Less is better in every column but operations per second.",
-		  (long long)r->session->id, r->n_arms, r->n_cases, r->n_arms ? r->arms[0].label : "none");
+	line_text(page_lead(p),
+		"Session %lld: %zu revisions, %zu cases. The base is the first revision, %s. Less "
+		"is better in every column but operations per second.",
+		(long long)r->session->id, r->n_arms, r->n_cases,
+		r->n_arms ? r->arms[0].label : "none");
 	size_t exact = r->n_cases, timed = r->n_cases;
 	for (size_t c = r->n_cases; c-- > 0;) {
 		exact = r->cases[c].exact ? c : exact;
@@ -260,17 +319,26 @@ int page_phases(struct report *rp, struct page **out, struct error *e)
 			if (!r->cases[c].timed)
 				continue;
 			page_heading(p, 3, "%s", r->cases[c].name);
-			struct plot *plot = r->n_arms > 2 ? part_timed_timeline(r, c, &rp->axis) : NULL;
+			struct plot *plot =
+				r->n_arms > 2 ? part_timed_timeline(r, c, &rp->axis) : NULL;
 			if (plot) {
 				plot->height = 250;
-				plot_caption(plot, "%s, by %s: medians over rounds with their 95 %% interval.", r->cases[c].name, r->cases[c].metric);
-				plot_alt(plot, "Time per operation of %s over revisions; the table below has the figures.", r->cases[c].name);
+				plot_caption(plot,
+					"%s, by %s: medians over rounds with their 95 %% interval.",
+					r->cases[c].name, r->cases[c].metric);
+				plot_alt(plot,
+					"Time per operation of %s over revisions; the table below "
+					"has the figures.",
+					r->cases[c].name);
 				page_plot(p, plot);
 			}
 			rc = detail_table(rp, p, c, e);
 		}
 		if (!rc && r->n_arms > RECORD_MANY_ARMS)
-			line_text(page_paragraph(p), "With %zu revisions, the history page tells each workload by its steps.", r->n_arms);
+			line_text(page_paragraph(p),
+				"With %zu revisions, the history page tells each workload by its "
+				"steps.",
+				r->n_arms);
 	}
 	if (!rc && timed < r->n_cases && r->n_arms <= RECORD_MANY_ARMS) {
 		page_heading(p, 2, "Beside time");

@@ -4,13 +4,23 @@
 #include "reports/page.h"
 
 /* The tree of a page, for the writers. Texts are clean (see text_clean()) and owned. */
-enum span_kind { SPAN_TEXT, SPAN_STRONG, SPAN_SMALL, SPAN_QUOTE, SPAN_CODE, SPAN_TONED, SPAN_LINK, SPAN_BREAK, SPAN_FIGURE };
+enum span_kind {
+	SPAN_TEXT,
+	SPAN_STRONG,
+	SPAN_SMALL,
+	SPAN_QUOTE,
+	SPAN_CODE,
+	SPAN_TONED,
+	SPAN_LINK,
+	SPAN_BREAK,
+	SPAN_FIGURE
+};
 
 struct span {
 	enum span_kind kind;
 	enum tone tone;
-	char *text; /* NULL for breaks and figures */
-	char *stem; /* of links */
+	char *text;	      /* NULL for breaks and figures */
+	char *stem;	      /* of links */
 	struct figure figure; /* its strings are owned */
 };
 
@@ -43,7 +53,17 @@ struct table {
 	size_t n_rows, cap_rows;
 };
 
-enum node_kind { NODE_HEADING, NODE_PARAGRAPH, NODE_NOTE, NODE_ITEM, NODE_CODE, NODE_TABLE, NODE_PLOT, NODE_ANSWER, NODE_DETAILS };
+enum node_kind {
+	NODE_HEADING,
+	NODE_PARAGRAPH,
+	NODE_NOTE,
+	NODE_ITEM,
+	NODE_CODE,
+	NODE_TABLE,
+	NODE_PLOT,
+	NODE_ANSWER,
+	NODE_DETAILS
+};
 
 struct node {
 	enum node_kind kind;

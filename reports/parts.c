@@ -40,7 +40,9 @@ const char *short_id(const char *commit, char out[16])
 /* A label is the user's: only a full id is cut. */
 static const char *label(const char *text, char out[16])
 {
-	return strlen(text) >= 40 && strspn(text, "0123456789abcdef") == strlen(text) ? short_id(text, out) : text;
+	return strlen(text) >= 40 && strspn(text, "0123456789abcdef") == strlen(text)
+		? short_id(text, out)
+		: text;
 }
 
 void part_commit(struct line *l, const char *commit, const char *subject, const char *phase)
@@ -76,14 +78,28 @@ void part_row_head(struct table *t, const struct record_arm *a)
 
 struct figure part_exact_figure(const struct record_exact *x)
 {
-	return (struct figure){ .value = x->per_op, .unit = "instructions/op", .metric = "instructions_exact", .source = "callgrind", .rounds = x->repeats,
-				.lo = x->least, .hi = x->most, .decimals = 2, .bare = true };
+	return (struct figure){ .value = x->per_op,
+		.unit = "instructions/op",
+		.metric = "instructions_exact",
+		.source = "callgrind",
+		.rounds = x->repeats,
+		.lo = x->least,
+		.hi = x->most,
+		.decimals = 2,
+		.bare = true };
 }
 
 struct figure part_timed_figure(const struct record_case *c, const struct record_timed *t)
 {
-	return (struct figure){ .value = t->median, .unit = record_cost_unit(c), .metric = c->metric, .source = c->source, .rounds = (int64_t)t->n,
-				.lo = t->lo, .hi = t->hi, .decimals = -1, .bare = true };
+	return (struct figure){ .value = t->median,
+		.unit = record_cost_unit(c),
+		.metric = c->metric,
+		.source = c->source,
+		.rounds = (int64_t)t->n,
+		.lo = t->lo,
+		.hi = t->hi,
+		.decimals = -1,
+		.bare = true };
 }
 
 static double percent(double ratio)
@@ -99,8 +115,16 @@ void part_change_cells(struct table *t, const struct record_case *c, const struc
 		line_toned(table_cell(t), TONE_DIM, "–");
 		return;
 	}
-	struct figure f = { .value = percent(k->ratio), .unit = "%", .metric = c->metric, .source = "paired rounds", .rounds = k->rounds, .lo = percent(k->lo),
-			    .hi = percent(k->hi), .verdict = k->verdict, .decimals = 1, .sign = true };
+	struct figure f = { .value = percent(k->ratio),
+		.unit = "%",
+		.metric = c->metric,
+		.source = "paired rounds",
+		.rounds = k->rounds,
+		.lo = percent(k->lo),
+		.hi = percent(k->hi),
+		.verdict = k->verdict,
+		.decimals = 1,
+		.sign = true };
 	line_figure(l, &f);
 	if (k->lo > 0 && isfinite(k->hi))
 		line_small(l, "[%+.1f, %+.1f]", percent(k->lo), percent(k->hi));
@@ -109,7 +133,8 @@ void part_change_cells(struct table *t, const struct record_case *c, const struc
 	l = table_cell(t);
 	line_verdict(l, k->verdict);
 	if (k->more_rounds > 0)
-		line_small(l, "about %lld more round%s", (long long)k->more_rounds, PLURAL(k->more_rounds));
+		line_small(l, "about %lld more round%s", (long long)k->more_rounds,
+			PLURAL(k->more_rounds));
 	if (*k->detail)
 		table_hover(t, "%s", k->detail);
 }
@@ -147,48 +172,55 @@ static const char *subject_of(const struct axis *a, size_t i)
 }
 
 /* Commits that did not build, of this session's arms and of a bisect. */
-static void broken(struct plot *p, const struct record *r, const struct axis *a, const json_t *extra_broken)
+static void broken(
+	struct plot *p, const struct record *r, const struct axis *a, const json_t *extra_broken)
 {
 	for (size_t i = 0; i < r->n_arms; i++)
-		if (r->arms[i].outcome && strcmp(r->arms[i].outcome, "ok") && r->arms[i].commit && axis_find(a, r->arms[i].commit) < a->n)
+		if (r->arms[i].outcome && strcmp(r->arms[i].outcome, "ok") && r->arms[i].commit &&
+			axis_find(a, r->arms[i].commit) < a->n)
 			plot_add_broken(p, (double)axis_find(a, r->arms[i].commit));
 	size_t i;
 	json_t *c;
-	json_array_foreach(extra_broken, i, c)
+	json_array_foreach (extra_broken, i, c)
 		if (axis_find(a, part_str(c, "commit")) < a->n)
 			plot_add_broken(p, (double)axis_find(a, part_str(c, "commit")));
 }
 
-struct plot *part_exact_timeline(const struct record *r, size_t case_at, const struct axis *a, const json_t *result)
+struct plot *part_exact_timeline(
+	const struct record *r, size_t case_at, const struct axis *a, const json_t *result)
 {
 	double *value = x_calloc(a->n + 1, sizeof(*value));
-	bool *own = x_calloc(a->n + 1, sizeof(*own));
 	size_t n = 0, i;
 	for (i = 0; i < a->n; i++)
 		value[i] = NAN;
 	for (i = 0; case_at < r->n_cases && i < r->n_arms; i++) {
 		size_t at = r->arms[i].commit ? axis_find(a, r->arms[i].commit) : a->n;
 		if (at < a->n && record_exact_of(r, case_at, i)->counted)
-			value[at] = record_exact_of(r, case_at, i)->per_op, own[at] = true;
+			value[at] = record_exact_of(r, case_at, i)->per_op;
 	}
 	json_t *c;
-	json_array_foreach(json_object_get(result, "measured"), i, c) {
+	json_array_foreach (json_object_get(result, "measured"), i, c) {
 		size_t at = axis_find(a, part_str(c, "commit"));
 		if (at < a->n && isnan(value[at]))
 			value[at] = part_num(c, "value");
 	}
-	struct plot *p = plot_new(PLOT_TIMELINE, "Instructions per operation", a->from_git ? "commits, oldest first, phases marked" : "measured commits, oldest first, phases marked",
-				  "instructions per operation");
+	struct plot *p = plot_new(PLOT_TIMELINE, "Instructions per operation",
+		a->from_git ? "commits, oldest first, phases marked"
+			    : "measured commits, oldest first, phases marked",
+		"instructions per operation");
 	struct plot_series *s = plot_add_series(p, "exact count (callgrind)", PLOT_DISC, 0, true);
 	for (i = 0; i < a->n; i++) {
 		char id[16];
 		if (isnan(value[i]))
 			continue;
-		plot_add_point(s, (double)i, value[i], NAN, NAN, "%s %s%s%s%s: %.2f instructions/op", short_id(a->commits[i].id, id), subject_of(a, i),
-			       a->commits[i].phase ? " (phase " : "", a->commits[i].phase ? a->commits[i].phase : "", a->commits[i].phase ? ")" : "", value[i]);
+		plot_add_point(s, (double)i, value[i], NAN, NAN,
+			"%s %s%s%s%s: %.2f instructions/op", short_id(a->commits[i].id, id),
+			subject_of(a, i), a->commits[i].phase ? " (phase " : "",
+			a->commits[i].phase ? a->commits[i].phase : "",
+			a->commits[i].phase ? ")" : "", value[i]);
 		n++;
 	}
-	free(value), free(own);
+	free(value);
 	ticks(p, a);
 	broken(p, r, a, json_object_get(result, "broken"));
 	if (!n) {
@@ -201,8 +233,10 @@ struct plot *part_exact_timeline(const struct record *r, size_t case_at, const s
 struct plot *part_timed_timeline(const struct record *r, size_t case_at, const struct axis *a)
 {
 	const struct record_case *c = &r->cases[case_at];
-	struct plot *p = plot_new(PLOT_TIMELINE, c->inverse ? "Time per operation" : "Cost", a->from_git ? "commits, oldest first, phases marked" :
-				  "measured commits, oldest first, phases marked", record_cost_unit(c));
+	struct plot *p = plot_new(PLOT_TIMELINE, c->inverse ? "Time per operation" : "Cost",
+		a->from_git ? "commits, oldest first, phases marked"
+			    : "measured commits, oldest first, phases marked",
+		record_cost_unit(c));
 	struct plot_series *s = plot_add_series(p, "median over rounds", PLOT_SQUARE, 1, true);
 	size_t n = 0;
 	for (size_t i = 0; i < r->n_arms; i++) {
@@ -212,13 +246,17 @@ struct plot *part_timed_timeline(const struct record *r, size_t case_at, const s
 		if (at == a->n || !t->n)
 			continue;
 		if (a->n > 300) {
-			plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s: %.3g %s", short_id(r->arms[i].commit, id), t->median, record_cost_unit(c));
+			plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s: %.3g %s",
+				short_id(r->arms[i].commit, id), t->median, record_cost_unit(c));
 			n++;
 			continue;
 		}
-		plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s %s%s%s%s: %.3g %s%s", short_id(r->arms[i].commit, id), subject_of(a, at),
-			       r->arms[i].phase ? " (phase " : "", r->arms[i].phase ? r->arms[i].phase : "", r->arms[i].phase ? ")" : "", t->median,
-			       record_cost_unit(c), isnan(t->lo) ? ", too few rounds for an interval" : "");
+		plot_add_point(s, (double)at, t->median, t->lo, t->hi, "%s %s%s%s%s: %.3g %s%s",
+			short_id(r->arms[i].commit, id), subject_of(a, at),
+			r->arms[i].phase ? " (phase " : "",
+			r->arms[i].phase ? r->arms[i].phase : "", r->arms[i].phase ? ")" : "",
+			t->median, record_cost_unit(c),
+			isnan(t->lo) ? ", too few rounds for an interval" : "");
 		n++;
 	}
 	ticks(p, a);
@@ -240,10 +278,13 @@ static void fact(struct table *t, const char *name, const char *value)
 		line_toned(table_cell(t), TONE_DIM, "not readable here");
 }
 
-static int host_value(const struct record *r, const char *moment, const char *name, char *out, size_t n, struct error *e)
+static int host_value(const struct record *r, const char *moment, const char *name, char *out,
+	size_t n, struct error *e)
 {
-	struct store_rows *q = rows_open(r->store, "SELECT value FROM host_fact WHERE session_id = :session AND moment = :moment AND name = :name"
-						   " ORDER BY sitting DESC LIMIT 1");
+	struct store_rows *q = rows_open(r->store,
+		"SELECT value FROM host_fact WHERE session_id = :session AND moment = :moment AND "
+		"name = :name"
+		" ORDER BY sitting DESC LIMIT 1");
 	rows_bind_int(q, ":session", r->session->id);
 	rows_bind_text(q, ":moment", moment);
 	rows_bind_text(q, ":name", name);
@@ -255,8 +296,10 @@ static int host_value(const struct record *r, const char *moment, const char *na
 
 static int facts(struct page *p, const struct record *r, bool brief, struct error *e)
 {
-	static const char *const main_facts[] = { "cpu_model", "cpus_online", "memory", "kernel", "virtualisation", "governor", "turbo", "aslr", "thp", NULL };
-	struct table *t = page_table(p, "The machine, by facts that stay over a boot; and how busy it was");
+	static const char *const main_facts[] = { "cpu_model", "cpus_online", "memory", "kernel",
+		"virtualisation", "governor", "turbo", "aslr", "thp", NULL };
+	struct table *t =
+		page_table(p, "The machine, by facts that stay over a boot; and how busy it was");
 	table_column(t, ALIGN_LEFT, "fact");
 	table_column(t, ALIGN_LEFT, "value");
 	int rc = 0;
@@ -267,7 +310,8 @@ static int facts(struct page *p, const struct record *r, bool brief, struct erro
 			fact(t, main_facts[i], value);
 		}
 	} else {
-		struct store_rows *q = rows_open(r->store, "SELECT name, value FROM machine_fact WHERE machine_id = :m ORDER BY name");
+		struct store_rows *q = rows_open(r->store,
+			"SELECT name, value FROM machine_fact WHERE machine_id = :m ORDER BY name");
 		rows_bind_int(q, ":m", r->session->machine_id);
 		while ((rc = rows_next(q, e)) > 0)
 			fact(t, rows_text(q, 0), rows_text(q, 1));
@@ -278,23 +322,29 @@ static int facts(struct page *p, const struct record *r, bool brief, struct erro
 		rc = host_value(r, "before", "load", before, sizeof(before), e);
 	if (!rc)
 		rc = host_value(r, "after", "load", after, sizeof(after), e);
-	snprintf(both, sizeof(both), "%s before, %s after", *before ? before : "unknown", *after ? after : "unknown");
+	snprintf(both, sizeof(both), "%s before, %s after", *before ? before : "unknown",
+		*after ? after : "unknown");
 	fact(t, "load (1 minute)", both);
 	return rc;
 }
 
-/* Which of the metrics that hakperf knows have no sample in this session: told, since an absent row is not a zero. */
+/* Which of the metrics that hakperf knows have no sample in this session: told, since an absent row
+ * is not a zero. */
 static int uncounted(struct page *p, const struct record *r, struct error *e)
 {
-	static const char *const wanted[] = { "cycles", "instructions", "branches", "branch-misses", "L1-dcache-load-misses", "LLC-load-misses",
-					      "dTLB-load-misses", "page_faults", "context_switches", "cpu_migrations", "peak_rss_bytes", NULL };
+	static const char *const wanted[] = { "cycles", "instructions", "branches", "branch-misses",
+		"L1-dcache-load-misses", "LLC-load-misses", "dTLB-load-misses", "page_faults",
+		"context_switches", "cpu_migrations", "peak_rss_bytes", NULL };
 	struct buf absent = { 0 };
 	size_t hardware = 0;
 	int rc = 0;
 	for (size_t i = 0; rc >= 0 && wanted[i]; i++) {
-		struct store_rows *q = rows_open(r->store, "SELECT 1 FROM sample WHERE metric_id = (SELECT id FROM metric WHERE name = :name) AND run_id IN"
-							   " (SELECT run.id FROM run JOIN round ON round.id = run.round_id WHERE round.session_id = :session"
-							   " AND round.kind = 'timed' LIMIT 200) LIMIT 1");
+		struct store_rows *q = rows_open(r->store,
+			"SELECT 1 FROM sample WHERE metric_id = (SELECT id FROM metric WHERE name "
+			"= :name) AND run_id IN"
+			" (SELECT run.id FROM run JOIN round ON round.id = run.round_id WHERE "
+			"round.session_id = :session"
+			" AND round.kind = 'timed' LIMIT 200) LIMIT 1");
 		rows_bind_text(q, ":name", wanted[i]);
 		rows_bind_int(q, ":session", r->session->id);
 		rc = rows_next(q, e);
@@ -312,7 +362,10 @@ static int uncounted(struct page *p, const struct record *r, struct error *e)
 			line_strong(l, "Not counted: ");
 			line_text(l, "%s. Such figures are absent, not zero. ", buf_str(&absent));
 			if (hardware)
-				line_text(l, "Hardware events need a PMU that this machine lets us open (it offers: %s); ", *pmus ? pmus : "nothing readable");
+				line_text(l,
+					"Hardware events need a PMU that this machine lets us open "
+					"(it offers: %s); ",
+					*pmus ? pmus : "nothing readable");
 			line_code(l, "hakperf doctor");
 			line_text(l, " says what each would take.");
 		} else {
@@ -330,8 +383,10 @@ static void noise(struct page *p, const struct record *r)
 		timed += r->cases[c].rounds > 0;
 	if (!timed)
 		return;
-	struct table *t = page_table(p, "Noise of this run: what two runs of one build in the same round differ by (A/A pairs). A change within ± the bound, twice "
-				     "the robust spread, is what this machine calls different when nothing is.");
+	struct table *t = page_table(p,
+		"Noise of this run: what two runs of one build in the same round differ by (A/A "
+		"pairs). A change within ± the bound, twice "
+		"the robust spread, is what this machine calls different when nothing is.");
 	table_column(t, ALIGN_LEFT, "workload");
 	table_column(t, ALIGN_RIGHT, "A/A pairs");
 	table_column(t, ALIGN_RIGHT, "bound");

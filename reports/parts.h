@@ -30,15 +30,19 @@ void part_noise_cell(struct table *t, const struct record_case *c, const struct 
 struct figure part_exact_figure(const struct record_exact *x);
 struct figure part_timed_figure(const struct record_case *c, const struct record_timed *t);
 
-/* Exact counts or costs of one case over commits; NULL when there is nothing to show. extra: more counts, (commit, value) of a bisect's result. */
-struct plot *part_exact_timeline(const struct record *r, size_t case_index, const struct axis *a, const json_t *extra);
+/* Exact counts or costs of one case over commits; NULL when there is nothing to show. extra: more
+ * counts, (commit, value) of a bisect's result. */
+struct plot *part_exact_timeline(
+	const struct record *r, size_t case_index, const struct axis *a, const json_t *extra);
 struct plot *part_timed_timeline(const struct record *r, size_t case_index, const struct axis *a);
 
-/* What this machine is, what it could not count, how noisy it was. brief: the lines a reader of figures needs. */
+/* What this machine is, what it could not count, how noisy it was. brief: the lines a reader of
+ * figures needs. */
 int part_machine(struct page *p, const struct record *r, bool brief, struct error *e);
 
 /* Answer of a bisect: a card. Returns whether it found a regression. */
-bool part_bisect_answer(struct page *p, const json_t *result, const char *label, int64_t id, bool link);
+bool part_bisect_answer(
+	struct page *p, const json_t *result, const char *label, int64_t id, bool link);
 
 /* JSON, tolerant: "" and NAN where there is nothing. */
 const char *part_str(const json_t *o, const char *key);
@@ -65,7 +69,8 @@ struct report {
 };
 int page_main(struct report *rp, struct page **out, struct error *e);
 int page_phases(struct report *rp, struct page **out, struct error *e);
-int page_bisect(struct report *rp, int64_t id, struct page **out, struct error *e); /* id 0: the newest */
+int page_bisect(
+	struct report *rp, int64_t id, struct page **out, struct error *e); /* id 0: the newest */
 int page_machine(struct report *rp, struct page **out, struct error *e);
 int page_compare(struct report *rp, const char *argument, struct page **out, struct error *e);
 int page_history(struct report *rp, const char *argument, struct page **out, struct error *e);

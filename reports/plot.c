@@ -9,24 +9,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT(text, fmt)                            \
-	do {                                         \
-		char *raw_ = NULL;                   \
-		va_list ap_;                         \
-		va_start(ap_, fmt);                  \
-		if (vasprintf(&raw_, fmt, ap_) < 0)  \
-			abort();                     \
-		va_end(ap_);                         \
-		free(text);                          \
-		(text) = text_clean(raw_);           \
-		free(raw_);                          \
+#define FORMAT(text, fmt)                           \
+	do {                                        \
+		char *raw_ = NULL;                  \
+		va_list ap_;                        \
+		va_start(ap_, fmt);                 \
+		if (vasprintf(&raw_, fmt, ap_) < 0) \
+			abort();                    \
+		va_end(ap_);                        \
+		free(text);                         \
+		(text) = text_clean(raw_);          \
+		free(raw_);                         \
 	} while (0)
 
-struct plot *plot_new(enum plot_kind kind, const char *title, const char *x_label, const char *y_label)
+struct plot *plot_new(
+	enum plot_kind kind, const char *title, const char *x_label, const char *y_label)
 {
 	struct plot *p = x_calloc(1, sizeof(*p));
-	*p = (struct plot){ .kind = kind, .title = text_clean(title), .x_label = text_clean(x_label), .y_label = text_clean(y_label), .height = 340,
-			    .x_lo = INFINITY, .x_hi = -INFINITY };
+	*p = (struct plot){ .kind = kind,
+		.title = text_clean(title),
+		.x_label = text_clean(x_label),
+		.y_label = text_clean(y_label),
+		.height = 340,
+		.x_lo = INFINITY,
+		.x_hi = -INFINITY };
 	return p;
 }
 
@@ -44,7 +50,8 @@ void plot_free(struct plot *p)
 	for (size_t i = 0; i < p->n_rows; i++)
 		free(p->rows[i].text);
 	free(p->series), free(p->ticks), free(p->rows), free(p->broken);
-	free(p->title), free(p->y_label), free(p->x_label), free(p->caption), free(p->alt), free(p->svg_wide), free(p->svg_narrow);
+	free(p->title), free(p->y_label), free(p->x_label), free(p->caption), free(p->alt),
+		free(p->svg_wide), free(p->svg_narrow);
 	free(p);
 }
 
@@ -58,16 +65,20 @@ void plot_alt(struct plot *p, const char *fmt, ...)
 	FORMAT(p->alt, fmt);
 }
 
-struct plot_series *plot_add_series(struct plot *p, const char *name, enum plot_mark mark, int colour, bool joined)
+struct plot_series *plot_add_series(
+	struct plot *p, const char *name, enum plot_mark mark, int colour, bool joined)
 {
 	struct plot_series *s = x_calloc(1, sizeof(*s));
 	x_grow(p->series, p->n_series, p->cap_series);
 	p->series[p->n_series++] = s;
-	*s = (struct plot_series){ .name = text_clean(name), .mark = mark, .colour = colour, .joined = joined };
+	*s = (struct plot_series){
+		.name = text_clean(name), .mark = mark, .colour = colour, .joined = joined
+	};
 	return s;
 }
 
-static struct plot_point *point(struct plot_series *s, double x, double y, double lo, double hi, double z)
+static struct plot_point *point(
+	struct plot_series *s, double x, double y, double lo, double hi, double z)
 {
 	x_grow(s->points, s->n, s->cap);
 	struct plot_point *k = &s->points[s->n++];
@@ -75,7 +86,8 @@ static struct plot_point *point(struct plot_series *s, double x, double y, doubl
 	return k;
 }
 
-void plot_add_point(struct plot_series *s, double x, double y, double lo, double hi, const char *hover_fmt, ...)
+void plot_add_point(
+	struct plot_series *s, double x, double y, double lo, double hi, const char *hover_fmt, ...)
 {
 	if (!isfinite(x) || !isfinite(y))
 		return;
@@ -84,7 +96,8 @@ void plot_add_point(struct plot_series *s, double x, double y, double lo, double
 		FORMAT(k->hover, hover_fmt);
 }
 
-void plot_add_cell(struct plot_series *s, double x, double row, double shade, const char *hover_fmt, ...)
+void plot_add_cell(
+	struct plot_series *s, double x, double row, double shade, const char *hover_fmt, ...)
 {
 	if (!isfinite(shade))
 		return;
@@ -144,7 +157,8 @@ void plot_print(const struct plot *p, struct buf *out)
 		if (!s->n)
 			continue;
 		range(s, shade, &lo, &hi);
-		/* Of many points every column shows its largest: a peak must not fall between two columns. */
+		/* Of many points every column shows its largest: a peak must not fall between two
+		 * columns. */
 		size_t columns = s->n < WIDEST ? s->n : WIDEST;
 		for (size_t c = 0; c < columns; c++) {
 			double v = -INFINITY;
@@ -166,7 +180,8 @@ static json_t *ticks_json(const struct plot_tick *t, size_t n)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:o, s:s}", "at", real(t[i].x), "text", t[i].text));
+		json_array_append_new(
+			list, json_pack("{s:o, s:s}", "at", real(t[i].x), "text", t[i].text));
 	return list;
 }
 
@@ -181,15 +196,19 @@ json_t *plot_json(const struct plot *p)
 			if (p->kind == PLOT_HEAT)
 				json_object_set_new(one, "shade", real(v->z));
 			if (isfinite(v->lo) && isfinite(v->hi))
-				json_object_set_new(one, "lo", real(v->lo)), json_object_set_new(one, "hi", real(v->hi));
+				json_object_set_new(one, "lo", real(v->lo)),
+					json_object_set_new(one, "hi", real(v->hi));
 			if (v->hover)
 				json_object_set_new(one, "text", json_string(v->hover));
 			json_array_append_new(points, one);
 		}
-		json_array_append_new(series, json_pack("{s:s, s:o}", "name", p->series[i]->name, "points", points));
+		json_array_append_new(series,
+			json_pack("{s:s, s:o}", "name", p->series[i]->name, "points", points));
 	}
 	for (size_t i = 0; i < p->n_broken; i++)
 		json_array_append_new(broken, real(p->broken[i]));
-	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o}", "title", p->title, "x", p->x_label, "y", p->y_label, "caption", p->caption,
-			 "ticks", ticks_json(p->ticks, p->n_ticks), "rows", ticks_json(p->rows, p->n_rows), "series", series, "broken", broken);
+	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o}", "title", p->title, "x",
+		p->x_label, "y", p->y_label, "caption", p->caption, "ticks",
+		ticks_json(p->ticks, p->n_ticks), "rows", ticks_json(p->rows, p->n_rows), "series",
+		series, "broken", broken);
 }

@@ -9,8 +9,9 @@
 #include <stddef.h>
 
 /*
- * A picture over commits as numbers and words. gnuplot draws it (reports/plot_svg.h) from numbers alone: words never reach
- * gnuplot, they are put into its SVG afterwards, escaped. The same numbers serve as text and as JSON.
+ * A picture over commits as numbers and words. gnuplot draws it (reports/plot_svg.h) from numbers
+ * alone: words never reach gnuplot, they are put into its SVG afterwards, escaped. The same numbers
+ * serve as text and as JSON.
  */
 enum plot_kind {
 	PLOT_TIMELINE,	/* points with intervals; neighbours of one series joined by steps */
@@ -30,8 +31,8 @@ struct plot_point {
 struct plot_series {
 	char *name;
 	enum plot_mark mark;
-	int colour;  /* 0 … 7, of the page's palette */
-	bool joined; /* by steps */
+	int colour;		   /* 0 … 7, of the page's palette */
+	bool joined;		   /* by steps */
 	struct plot_point *points; /* rising x */
 	size_t n, cap;
 };
@@ -58,16 +59,18 @@ struct plot {
 };
 
 /* All texts are cleaned and copied. */
-struct plot *plot_new(enum plot_kind kind, const char *title, const char *x_label, const char *y_label);
+struct plot *plot_new(
+	enum plot_kind kind, const char *title, const char *x_label, const char *y_label);
 void plot_free(struct plot *p); /* takes NULL */
 void plot_caption(struct plot *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What somebody who does not see the picture has to know. */
 void plot_alt(struct plot *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-struct plot_series *plot_add_series(struct plot *p, const char *name, enum plot_mark mark, int colour, bool joined);
-void plot_add_point(struct plot_series *s, double x, double y, double lo, double hi, const char *hover_fmt, ...)
-	__attribute__((format(printf, 6, 7)));
-void plot_add_cell(struct plot_series *s, double x, double row, double shade, const char *hover_fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+struct plot_series *plot_add_series(
+	struct plot *p, const char *name, enum plot_mark mark, int colour, bool joined);
+void plot_add_point(struct plot_series *s, double x, double y, double lo, double hi,
+	const char *hover_fmt, ...) __attribute__((format(printf, 6, 7)));
+void plot_add_cell(struct plot_series *s, double x, double row, double shade, const char *hover_fmt,
+	...) __attribute__((format(printf, 5, 6)));
 void plot_add_tick(struct plot *p, double x, bool strong, const char *text);
 void plot_add_row(struct plot *p, double y, const char *text);
 void plot_add_broken(struct plot *p, double x);

@@ -12,8 +12,9 @@
 #include <string.h>
 
 /*
- * Colours go through gnuplot as ones that nobody would choose, (group, index, …), and come back as CSS variables:
- * (1, 1, n) ink, soft and grid; (2, 1, n) the palette; (2, 2, n) shades of a heat map; (3, 1, n) the tones worse, better, total.
+ * Colours go through gnuplot as ones that nobody would choose, (group, index, …), and come back as
+ * CSS variables: (1, 1, n) ink, soft and grid; (2, 1, n) the palette; (2, 2, n) shades of a heat
+ * map; (3, 1, n) the tones worse, better, total.
  */
 enum { SHADES = 10, DENSE = 300 };
 
@@ -77,7 +78,8 @@ static void y_range(const struct plot *p, double *lo, double *hi)
 		for (size_t k = 0; k < p->series[i]->n; k++) {
 			const struct plot_point *v = &p->series[i]->points[k];
 			double y = p->kind == PLOT_WATERFALL ? (sum += v->y) : v->y;
-			*lo = fmin(*lo, isfinite(v->lo) ? fmin(v->lo, y) : y), *hi = fmax(*hi, isfinite(v->hi) ? fmax(v->hi, y) : y);
+			*lo = fmin(*lo, isfinite(v->lo) ? fmin(v->lo, y) : y),
+			*hi = fmax(*hi, isfinite(v->hi) ? fmax(v->hi, y) : y);
 		}
 	if (p->kind == PLOT_WATERFALL)
 		*lo = fmin(*lo, 0), *hi = fmax(*hi, 0);
@@ -91,10 +93,13 @@ static void y_range(const struct plot *p, double *lo, double *hi)
 
 static void ticks(const struct plot *p, int width, struct plot_words *w, struct buf *out)
 {
-	/* Names stand at a slant: one needs about 15 pixels of width. Where there is less, every second one, fourth one … goes. */
+	/* Names stand at a slant: one needs about 15 pixels of width. Where there is less, every
+	 * second one, fourth one … goes. */
 	int margin = 60;
 	for (size_t i = 0; i < p->n_rows; i++)
-		margin = (int)characters(p->rows[i].text) * 7 > margin ? (int)characters(p->rows[i].text) * 7 : margin;
+		margin = (int)characters(p->rows[i].text) * 7 > margin
+			? (int)characters(p->rows[i].text) * 7
+			: margin;
 	size_t strong = 0, room = (size_t)(width - (margin < width / 2 ? margin : width / 2)) / 16;
 	for (size_t i = 0; i < p->n_ticks; i++)
 		strong += p->ticks[i].strong;
@@ -115,8 +120,10 @@ static void ticks(const struct plot *p, int width, struct plot_words *w, struct 
 	buf_printf(out, ") rotate by -35 left nomirror scale 0.4 tc rgb '#010101'\n");
 	for (size_t i = 0; i < p->n_ticks; i++)
 		if (p->ticks[i].strong)
-			buf_printf(out, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead back lw 0.8 dt (3,5) lc rgb '#010102'\n", p->ticks[i].x,
-				   p->ticks[i].x);
+			buf_printf(out,
+				"set arrow from %.9g, graph 0 to %.9g, graph 1 nohead back lw 0.8 "
+				"dt (3,5) lc rgb '#010102'\n",
+				p->ticks[i].x, p->ticks[i].x);
 }
 
 static void points(const struct plot *p, double y_lo, struct buf *out)
@@ -136,7 +143,8 @@ static void points(const struct plot *p, double y_lo, struct buf *out)
 	for (size_t i = 0; i < p->n_series; i++) {
 		for (size_t k = 0; k < p->series[i]->n; k++) {
 			const struct plot_point *v = &p->series[i]->points[k];
-			buf_printf(out, "%.9g %.9g %.9g %.9g\n", v->x, v->y, isfinite(v->lo) ? v->lo : v->y, isfinite(v->hi) ? v->hi : v->y);
+			buf_printf(out, "%.9g %.9g %.9g %.9g\n", v->x, v->y,
+				isfinite(v->lo) ? v->lo : v->y, isfinite(v->hi) ? v->hi : v->y);
 		}
 		buf_puts(out, "\n\n");
 	}
@@ -155,12 +163,14 @@ static void boxes(const struct plot *p, struct buf *out)
 			const struct plot_point *v = &p->series[i]->points[k];
 			if (p->kind == PLOT_HEAT) {
 				unsigned shade = (unsigned)fmin(SHADES - 1, floor(v->z * SHADES));
-				buf_printf(out, "%.9g %.9g 0.46 0.44 %u\n", v->x, v->y, 0x020200u + shade);
+				buf_printf(out, "%.9g %.9g 0.46 0.44 %u\n", v->x, v->y,
+					0x020200u + shade);
 			} else { /* the first bar is what all begins with */
 				double from = k ? sum : 0;
 				unsigned tone = !k ? 2 : v->y > 0 ? 0 : 1;
 				sum = from + v->y;
-				buf_printf(out, "%.9g %.9g 0.36 %.9g %u\n", v->x, (from + sum) / 2, fabs(v->y) / 2, 0x030100u + tone);
+				buf_printf(out, "%.9g %.9g 0.36 %.9g %u\n", v->x, (from + sum) / 2,
+					fabs(v->y) / 2, 0x030100u + tone);
 			}
 		}
 	buf_puts(out, "E\n");
@@ -180,20 +190,28 @@ static void bar_labels(const struct plot *p, struct plot_words *w, struct buf *o
 		snprintf(text, sizeof(text), k ? "%+.3g" : "%.4g", s->points[k].y);
 		buf_puts(out, "set label ");
 		word(w, text, 12, out);
-		buf_printf(out, " at %.9g, %.9g center offset 0, 0.7 tc rgb '#010101'\n", s->points[k].x, fmax(from, sum));
+		buf_printf(out, " at %.9g, %.9g center offset 0, 0.7 tc rgb '#010101'\n",
+			s->points[k].x, fmax(from, sum));
 	}
 }
 
-void plot_script(const struct plot *p, int width, int height, struct plot_words *words, struct buf *out)
+void plot_script(
+	const struct plot *p, int width, int height, struct plot_words *words, struct buf *out)
 {
 	double lo, hi;
 	bool heat = p->kind == PLOT_HEAT, narrow = width < 500;
 	y_range(p, &lo, &hi);
-	buf_printf(out, "set terminal svg size %d, %d fixed font 'sans-serif,%d' name 'hp' noenhanced butt\n", width, height, narrow ? 11 : 13);
-	buf_puts(out, "set encoding utf8\nset key off\nset border 3 lw 0.8 lc rgb '#010102'\nset grid y lw 0.6 lt 1 lc rgb '#010103'\nset tics front\n");
+	buf_printf(out,
+		"set terminal svg size %d, %d fixed font 'sans-serif,%d' name 'hp' noenhanced "
+		"butt\n",
+		width, height, narrow ? 11 : 13);
+	buf_puts(out,
+		"set encoding utf8\nset key off\nset border 3 lw 0.8 lc rgb '#010102'\nset grid y "
+		"lw 0.6 lt 1 lc rgb '#010103'\nset tics front\n");
 	buf_printf(out, "set xrange [%.9g:%.9g]\n", p->x_lo, p->x_hi);
 	if (heat) {
-		buf_printf(out, "set yrange [%.9g:%.9g]\nset ytics (", (double)p->n_rows - 0.5, -0.5);
+		buf_printf(
+			out, "set yrange [%.9g:%.9g]\nset ytics (", (double)p->n_rows - 0.5, -0.5);
 		for (size_t i = 0; i < p->n_rows; i++) {
 			buf_puts(out, i ? ", " : "");
 			word(words, p->rows[i].text, narrow ? 12 : 20, out);
@@ -201,7 +219,9 @@ void plot_script(const struct plot *p, int width, int height, struct plot_words 
 		}
 		buf_puts(out, ") nomirror scale 0 tc rgb '#010101'\nunset grid\n");
 	} else {
-		buf_printf(out, "set yrange [%.9g:%.9g]\nset ytics nomirror scale 0.4 tc rgb '#010101'\n", lo, hi);
+		buf_printf(out,
+			"set yrange [%.9g:%.9g]\nset ytics nomirror scale 0.4 tc rgb '#010101'\n",
+			lo, hi);
 		buf_puts(out, "set ylabel ");
 		word(words, p->y_label, 60, out);
 		buf_puts(out, " tc rgb '#010102'\n");
@@ -215,17 +235,20 @@ void plot_script(const struct plot *p, int width, int height, struct plot_words 
 		points(p, lo + 0.03 * (hi - lo), out);
 		buf_puts(out, timeline_gp);
 	} else {
-		if (p->kind == PLOT_WATERFALL && p->n_series && p->series[0]->n <= (narrow ? 6u : 24u))
+		if (p->kind == PLOT_WATERFALL && p->n_series &&
+			p->series[0]->n <= (narrow ? 6u : 24u))
 			bar_labels(p, words, out);
 		boxes(p, out);
 		buf_puts(out, boxes_gp);
 	}
 }
 
-/* "rgb(  2,   1,   3)" at s: its variable, and how long the text is; NULL: a colour of gnuplot's own. */
+/* "rgb(  2,   1,   3)" at s: its variable, and how long the text is; NULL: a colour of gnuplot's
+ * own. */
 static const char *colour(const char *s, size_t *length, char *out, size_t room)
 {
-	static const char *const inks[] = { "var(--ink)", "var(--ink)", "var(--soft)", "var(--grid)" };
+	static const char *const inks[] = { "var(--ink)", "var(--ink)", "var(--soft)",
+		"var(--grid)" };
 	static const char *const tones[] = { "var(--bad)", "var(--good)", "var(--soft)" };
 	int r, g, b, n = 0;
 	if (sscanf(s, "rgb( %d , %d , %d )%n", &r, &g, &b, &n) != 3 || !n)
@@ -243,7 +266,8 @@ static const char *colour(const char *s, size_t *length, char *out, size_t room)
 }
 
 /* One line of gnuplot's, with our colours, words and ids. */
-static void dress_text(const char *s, size_t n, const struct plot_words *words, const char *id_prefix, struct buf *out)
+static void dress_text(const char *s, size_t n, const struct plot_words *words,
+	const char *id_prefix, struct buf *out)
 {
 	const char *end = s + n;
 	while (s < end) {
@@ -260,7 +284,8 @@ static void dress_text(const char *s, size_t n, const struct plot_words *words, 
 		} else if (!strncmp(s, "xlink:href", 10)) { /* SVG 2 and every present browser */
 			buf_puts(out, "href");
 			s += 10;
-		} else if (*s == 'W' && s[-1] == '>' && sscanf(s, "W%zu%n", &index, &used) == 1 && index < words->n) {
+		} else if (*s == 'W' && s[-1] == '>' && sscanf(s, "W%zu%n", &index, &used) == 1 &&
+			index < words->n) {
 			escape_html(words->items[index], out);
 			s += used;
 			s += strspn(s, "_");
@@ -274,9 +299,9 @@ static void dress_text(const char *s, size_t n, const struct plot_words *words, 
 
 struct dresser {
 	const struct plot *p;
-	size_t group;	/* gnuplot's number of the plot we are in; 0: none */
-	size_t point;	/* of that group, from 0 */
-	bool hovers;	/* dots are drawn and say what they are */
+	size_t group; /* gnuplot's number of the plot we are in; 0: none */
+	size_t point; /* of that group, from 0 */
+	bool hovers;  /* dots are drawn and say what they are */
 };
 
 /* The point that the next mark of this group stands for. */
@@ -300,23 +325,29 @@ static const struct plot_point *point_of(struct dresser *d)
 }
 
 /* A mark gets a title, which browsers show when the pointer rests on it. */
-static bool mark(struct dresser *d, const char *line, size_t n, const struct plot_words *words, const char *id_prefix, struct buf *out)
+static bool mark(struct dresser *d, const char *line, size_t n, const struct plot_words *words,
+	const char *id_prefix, struct buf *out)
 {
 	const char *element = d->p->kind == PLOT_TIMELINE ? "use" : "polygon";
 	const char *at = strchr(line, '<'), *close = memmem(line, n, "/>", 2);
-	if (!d->group || !at || at >= line + n || strncmp(at + 1, element, strlen(element)) || !close)
+	if (!d->group || !at || at >= line + n || strncmp(at + 1, element, strlen(element)) ||
+		!close)
 		return false;
 	const struct plot_point *k = point_of(d);
 	if (!k || !k->hover)
 		return false;
 	double x, y;
 	const char *where = dense(d->p) ? strstr(at, "translate(") : NULL;
-	if (where && sscanf(where, "translate(%lf,%lf)", &x, &y) == 2) { /* a thousand of them: a dot is a line of no length with round ends */
+	if (where &&
+		sscanf(where, "translate(%lf,%lf)", &x, &y) ==
+			2) { /* a thousand of them: a dot is a line of no length with round ends */
 		if (!d->hovers) {
-			dress_text(close + 2, n - (size_t)(close + 2 - line), words, id_prefix, out);
+			dress_text(
+				close + 2, n - (size_t)(close + 2 - line), words, id_prefix, out);
 			return true;
 		}
-		buf_printf(out, "<path class=\"d%d\" d=\"M%.1f,%.1fh0\"><title>", d->p->series[d->group - 1 - 2 * d->p->n_series]->colour % 8, x, y);
+		buf_printf(out, "<path class=\"d%d\" d=\"M%.1f,%.1fh0\"><title>",
+			d->p->series[d->group - 1 - 2 * d->p->n_series]->colour % 8, x, y);
 		escape_html(k->hover, out);
 		buf_puts(out, "</title></path>\n");
 		/* What follows the mark on gnuplot's line closes its group. */
@@ -332,14 +363,17 @@ static bool mark(struct dresser *d, const char *line, size_t n, const struct plo
 	return true;
 }
 
-int plot_dress(const struct plot *p, const char *svg, const struct plot_words *words, const char *id_prefix, struct buf *out, struct error *e)
+int plot_dress(const struct plot *p, const char *svg, const struct plot_words *words,
+	const char *id_prefix, struct buf *out, struct error *e)
 {
 	const char *s = strstr(svg, "<svg"), *body = s ? strstr(s, "<defs>") : NULL;
 	int w, h;
 	const char *box = s ? strstr(s, "viewBox=\"0 0 ") : NULL;
 	if (!body || !box || sscanf(box, "viewBox=\"0 0 %d %d\"", &w, &h) != 2)
-		return error_set(e, -EPROTO, "gnuplot wrote no picture that hakperf can read (is it version 5.4?)");
-	buf_printf(out, "<svg class=\"picture\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", w, h);
+		return error_set(e, -EPROTO,
+			"gnuplot wrote no picture that hakperf can read (is it version 5.4?)");
+	buf_printf(out, "<svg class=\"picture\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"",
+		w, h);
 	escape_html(p->alt ? p->alt : p->title, out);
 	buf_puts(out, "\">\n<g>\n"); /* gnuplot's canvas, which is closed at its end */
 	struct dresser d = { .p = p, .hovers = w >= 500 };
@@ -352,7 +386,8 @@ int plot_dress(const struct plot *p, const char *svg, const struct plot_words *w
 			next = end ? end + strlen("</filter>") + 1 : next;
 		} else if (sscanf(s, " <g id=\"hp_plot_%zu\"", &group) == 1) {
 			d.group = group, d.point = 0;
-			buf_puts(out, "<g>\n"); /* gnuplot's own title would hide those of the points */
+			buf_puts(out,
+				"<g>\n"); /* gnuplot's own title would hide those of the points */
 		} else if (!strncmp(s, "<g ", 3) && !strncmp(next, "</g>\n", 5)) {
 			next += 5; /* gnuplot opens many groups for nothing */
 		} else if (!mark(&d, s, n, words, id_prefix, out)) {
@@ -378,12 +413,16 @@ static int run_gnuplot(const char *folder, const struct buf *script, struct erro
 	struct child_result r = { 0 };
 	const char *argv[] = { "gnuplot", "-d", path, NULL };
 	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL };
-	struct child_spec spec = { .argv = argv, .env = env, .timeout_ns = 120000000000u, .cpu = -1, .pass_fd = -1 };
+	struct child_spec spec = {
+		.argv = argv, .env = env, .timeout_ns = 120000000000u, .cpu = -1, .pass_fd = -1
+	};
 	int rc = fs_write(path, script->data, script->len, e);
 	if (!rc)
 		rc = child_run(&spec, &r, e);
 	if (!rc && r.outcome == CHILD_NOT_STARTED)
-		rc = error_set(e, -ENOENT, "gnuplot is not installed: pages go without pictures (apt-get install gnuplot-nox)");
+		rc = error_set(e, -ENOENT,
+			"gnuplot is not installed: pages go without pictures (apt-get install "
+			"gnuplot-nox)");
 	else if (!rc && (r.outcome != CHILD_EXITED || r.status))
 		rc = error_set(e, -EPROTO, "gnuplot failed: %.300s", buf_str(&r.err));
 	child_release(&r);
@@ -399,7 +438,8 @@ static int collect(const char *folder, struct picture *list, size_t n, struct er
 		struct buf raw = { 0 }, out = { 0 };
 		rc = fs_read(path, 64u << 20, &raw, e);
 		if (!rc)
-			rc = plot_dress(list[i].plot, buf_str(&raw), &list[i].words, list[i].prefix, &out, e);
+			rc = plot_dress(list[i].plot, buf_str(&raw), &list[i].words, list[i].prefix,
+				&out, e);
 		if (!rc)
 			*list[i].svg = buf_detach(&out);
 		buf_release(&raw), buf_release(&out);
@@ -428,7 +468,8 @@ int plot_draw(struct plot *const *plots, size_t n, struct error *e)
 		k->plot = p, k->svg = narrow ? &p->svg_narrow : &p->svg_wide;
 		snprintf(k->prefix, sizeof(k->prefix), "p%zu%c", i / 2, narrow ? 'n' : 'w');
 		buf_printf(&script, "reset\nset output '%s/%zu.svg'\n", folder, pictures++);
-		plot_script(p, narrow ? 340 : 920, narrow && p->height > 300 ? 300 : p->height, &k->words, &script);
+		plot_script(p, narrow ? 340 : 920, narrow && p->height > 300 ? 300 : p->height,
+			&k->words, &script);
 	}
 	if (pictures) {
 		buf_puts(&script, "unset output\n");

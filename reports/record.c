@@ -28,7 +28,10 @@ const struct record_timed *record_timed_of(const struct record *r, size_t case_i
 
 const char *record_cost_unit(const struct record_case *c)
 {
-	return c->inverse ? "ns/op" : c->additive && c->metric_unit && !strcmp(c->metric_unit, "ns") ? "ns/op" : c->metric_unit ? c->metric_unit : "";
+	return c->inverse							 ? "ns/op"
+		: c->additive && c->metric_unit && !strcmp(c->metric_unit, "ns") ? "ns/op"
+		: c->metric_unit						 ? c->metric_unit
+										 : "";
 }
 
 size_t record_find_case(const struct record *r, const char *name)
@@ -43,7 +46,8 @@ size_t record_find_arm(const struct record *r, const char *wanted)
 {
 	size_t n = strlen(wanted);
 	for (size_t i = 0; i < r->n_arms; i++)
-		if (!strcmp(r->arms[i].label, wanted) || (r->arms[i].commit && n >= 7 && !strncmp(r->arms[i].commit, wanted, n)))
+		if (!strcmp(r->arms[i].label, wanted) ||
+			(r->arms[i].commit && n >= 7 && !strncmp(r->arms[i].commit, wanted, n)))
 			return i;
 	return r->n_arms;
 }
@@ -56,10 +60,18 @@ static void load_arms(struct record *r)
 		if (strcmp(a->role, "subject") && strcmp(a->role, "reference"))
 			continue;
 		struct record_arm *to = &r->arms[r->n_arms];
-		*to = (struct record_arm){ .id = a->id, .build_id = a->build_id, .commit_id = a->commit_id.known ? a->commit_id.v : 0, .label = a->label,
-					   .commit = a->commit, .subject = a->subject, .phase = a->phase, .outcome = a->outcome,
-					   .variant = a->variant, .loaded_hash = a->loaded_hash };
-		to->same_code = r->n_arms && to->loaded_hash && to[-1].loaded_hash && !strcmp(to->loaded_hash, to[-1].loaded_hash);
+		*to = (struct record_arm){ .id = a->id,
+			.build_id = a->build_id,
+			.commit_id = a->commit_id.known ? a->commit_id.v : 0,
+			.label = a->label,
+			.commit = a->commit,
+			.subject = a->subject,
+			.phase = a->phase,
+			.outcome = a->outcome,
+			.variant = a->variant,
+			.loaded_hash = a->loaded_hash };
+		to->same_code = r->n_arms && to->loaded_hash && to[-1].loaded_hash &&
+			!strcmp(to->loaded_hash, to[-1].loaded_hash);
 		r->n_arms++;
 	}
 }
@@ -69,7 +81,7 @@ static char *case_words(const struct store_case_row *c)
 	struct buf b = { 0 };
 	size_t n;
 	const struct store_parameter *p = store_case_parameters(&n);
-	buf_printf(&b, "%s%s, %s", c->workload, strcmp(c->workload, c->program) ? "" : "", c->parameters.cold ? "cold start" : "steady state");
+	buf_printf(&b, "%s, %s", c->workload, c->parameters.cold ? "cold start" : "steady state");
 	if (strcmp(c->workload, c->program))
 		buf_printf(&b, ", program %s", c->program);
 	if (c->parameters.size_class)
@@ -89,7 +101,8 @@ static char *case_words(const struct store_case_row *c)
 	return buf_detach(&b);
 }
 
-/* What a case is judged by: as its verdicts say, else as the session, else CPU time for one thread and wall time for more. */
+/* What a case is judged by: as its verdicts say, else as the session, else CPU time for one thread
+ * and wall time for more. */
 static const char *case_metric(const struct record *r, const struct store_case_row *c)
 {
 	for (size_t i = r->verdicts.n; i-- > 0;)
@@ -97,7 +110,8 @@ static const char *case_metric(const struct record *r, const struct store_case_r
 			return r->verdicts.items[i].v.metric;
 	if (r->session->metric && strcmp(r->session->metric, "instructions_exact"))
 		return r->session->metric;
-	return c->parameters.threads.known && c->parameters.threads.v > 1 ? "ops_per_s" : "ops_per_cpu_s";
+	return c->parameters.threads.known && c->parameters.threads.v > 1 ? "ops_per_s"
+									  : "ops_per_cpu_s";
 }
 
 static void load_cases(struct record *r)
@@ -109,10 +123,19 @@ static void load_cases(struct record *r)
 		const char *metric = case_metric(r, c);
 		const struct metric *m = metric_find(metric);
 		r->cases[i] = (struct record_case){
-			.id = c->id, .workload = c->workload, .size_class = c->parameters.size_class, .words = case_words(c), .metric = metric,
-			.name = c->parameters.size_class ? x_printf("%s %s", c->workload, c->parameters.size_class) : x_strdup(c->workload),
-			.inverse = !strncmp(metric, "ops_per_", 8), .additive = m && m->additive, .metric_unit = m ? m->unit : NULL,
-			.higher_better = m && m->better == METRIC_HIGHER, .aa = { NAN, NAN, NAN, 0 },
+			.id = c->id,
+			.workload = c->workload,
+			.size_class = c->parameters.size_class,
+			.words = case_words(c),
+			.metric = metric,
+			.name = c->parameters.size_class
+				? x_printf("%s %s", c->workload, c->parameters.size_class)
+				: x_strdup(c->workload),
+			.inverse = !strncmp(metric, "ops_per_", 8),
+			.additive = m && m->additive,
+			.metric_unit = m ? m->unit : NULL,
+			.higher_better = m && m->better == METRIC_HIGHER,
+			.aa = { NAN, NAN, NAN, 0 },
 		};
 	}
 }
@@ -159,13 +182,16 @@ static size_t arm_index(const struct arm_map *m, int64_t id)
 }
 
 /*
- * Counts belong to builds: those of an earlier session serve as well, the latest session's count. The best is to ask the builds
- * of this session's arms for every count there is on this session's cases.
+ * Counts belong to builds: those of an earlier session serve as well, the latest session's count.
+ * The best is to ask the builds of this session's arms for every count there is on this session's
+ * cases.
  */
 static const char exact_sql[] =
-	"SELECT asked.id, round.case_id, metric.name, median (1.0 * sample.value / CASE WHEN metric.additive THEN run.operations ELSE 1 END),"
+	"SELECT asked.id, round.case_id, metric.name, median (1.0 * sample.value / CASE WHEN "
+	"metric.additive THEN run.operations ELSE 1 END),"
 	" min (1.0 * sample.value / CASE WHEN metric.additive THEN run.operations ELSE 1 END),"
-	" max (1.0 * sample.value / CASE WHEN metric.additive THEN run.operations ELSE 1 END), count (*)"
+	" max (1.0 * sample.value / CASE WHEN metric.additive THEN run.operations ELSE 1 END), "
+	"count (*)"
 	" FROM session_arm AS asked"
 	" CROSS JOIN session_arm AS counted ON counted.build_id = asked.build_id"
 	" CROSS JOIN run ON run.arm_id = counted.id AND run.multiplier = 1 AND run.outcome = 'ok'"
@@ -173,8 +199,10 @@ static const char exact_sql[] =
 	" CROSS JOIN sample ON sample.run_id = run.id"
 	" CROSS JOIN metric ON metric.id = sample.metric_id"
 	" WHERE asked.session_id = :session AND asked.role IN ('subject', 'reference')"
-	" AND metric.name IN ('instructions_exact', 'instructions_per_malloc', 'instructions_per_free')"
-	" GROUP BY asked.id, round.case_id, metric.name, round.session_id ORDER BY asked.id, round.case_id, metric.name, round.session_id";
+	" AND metric.name IN ('instructions_exact', 'instructions_per_malloc', "
+	"'instructions_per_free')"
+	" GROUP BY asked.id, round.case_id, metric.name, round.session_id ORDER BY asked.id, "
+	"round.case_id, metric.name, round.session_id";
 
 static int load_exact(struct record *r, const struct arm_map *map, struct error *e)
 {
@@ -192,7 +220,8 @@ static int load_exact(struct record *r, const struct arm_map *map, struct error 
 		} else if (!strcmp(metric, "instructions_per_free")) {
 			x->per_free = rows_real(q, 3);
 		} else {
-			x->per_op = rows_real(q, 3), x->least = rows_real(q, 4), x->most = rows_real(q, 5);
+			x->per_op = rows_real(q, 3), x->least = rows_real(q, 4),
+			x->most = rows_real(q, 5);
 			x->repeats = rows_int(q, 6);
 			x->counted = r->cases[c].exact = true;
 		}
@@ -209,20 +238,24 @@ static double cost(const struct record_case *c, double value, double operations)
 static void summarise(struct record_timed *t, const double *v, size_t n)
 {
 	struct stats_interval ci = stats_once(v, n, 0.95);
-	*t = (struct record_timed){ n, ci.mid, isfinite(ci.lo) ? ci.lo : NAN, isfinite(ci.hi) ? ci.hi : NAN };
+	*t = (struct record_timed){ n, ci.mid, isfinite(ci.lo) ? ci.lo : NAN,
+		isfinite(ci.hi) ? ci.hi : NAN };
 }
 
 /* Values of one case; every case has a metric of its own. */
-static const char timed_sql[] =
-	"SELECT run.arm_id, sample.value, run.operations, source.name, round.number FROM round CROSS JOIN run ON run.round_id = round.id"
-	" CROSS JOIN sample ON sample.run_id = run.id AND sample.metric_id = (SELECT id FROM metric WHERE name = :metric)"
-	" CROSS JOIN source ON source.id = sample.source_id"
-	" WHERE round.session_id = :session AND round.case_id = :case AND round.kind = 'timed' AND NOT round.disturbed"
-	" AND run.outcome = 'ok' AND run.multiplier = 1";
+static const char timed_sql[] = "SELECT run.arm_id, sample.value, run.operations, source.name, "
+				"round.number FROM round CROSS JOIN run ON run.round_id = round.id"
+				" CROSS JOIN sample ON sample.run_id = run.id AND sample.metric_id "
+				"= (SELECT id FROM metric WHERE name = :metric)"
+				" CROSS JOIN source ON source.id = sample.source_id"
+				" WHERE round.session_id = :session AND round.case_id = :case AND "
+				"round.kind = 'timed' AND NOT round.disturbed"
+				" AND run.outcome = 'ok' AND run.multiplier = 1";
 
 static const char *known_source(const char *name)
 {
-	static const char *const known[] = { "thread_cpu_clock", "monotonic_clock", "pmu", "perf_software", "tsc", "rusage", "proc", "output" };
+	static const char *const known[] = { "thread_cpu_clock", "monotonic_clock", "pmu",
+		"perf_software", "tsc", "rusage", "proc", "output" };
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!strcmp(known[i], name))
 			return known[i];
@@ -278,19 +311,25 @@ static int load_timed_case(struct record *r, size_t c, const struct arm_map *map
 
 static int load_rounds(struct record *r, struct error *e)
 {
-	struct store_rows *q = rows_open(r->store, "SELECT case_id, count (*), sum (disturbed) FROM round WHERE session_id = :session AND kind = 'timed' GROUP BY case_id");
+	struct store_rows *q = rows_open(r->store,
+		"SELECT case_id, count (*), sum (disturbed) FROM round WHERE session_id = :session "
+		"AND kind = 'timed' GROUP BY case_id");
 	rows_bind_int(q, ":session", r->session->id);
 	int rc;
 	while ((rc = rows_next(q, e)) > 0) {
 		size_t c = case_index(r, rows_int(q, 0));
 		if (c < r->n_cases)
-			r->cases[c].rounds = (size_t)rows_int(q, 1), r->cases[c].disturbed = (size_t)rows_int(q, 2);
+			r->cases[c].rounds = (size_t)rows_int(q, 1),
+			r->cases[c].disturbed = (size_t)rows_int(q, 2);
 	}
 	rows_close(q);
 	if (rc)
 		return rc;
-	q = rows_open(r->store, "SELECT round.case_id, count (*) FROM round CROSS JOIN run ON run.round_id = round.id"
-				" WHERE round.session_id = :session AND round.kind = 'timed' AND run.outcome <> 'ok' GROUP BY round.case_id");
+	q = rows_open(r->store,
+		"SELECT round.case_id, count (*) FROM round CROSS JOIN run ON run.round_id = "
+		"round.id"
+		" WHERE round.session_id = :session AND round.kind = 'timed' AND run.outcome <> "
+		"'ok' GROUP BY round.case_id");
 	rows_bind_int(q, ":session", r->session->id);
 	while ((rc = rows_next(q, e)) > 0) {
 		size_t c = case_index(r, rows_int(q, 0));
@@ -305,8 +344,10 @@ static int load_aa(struct record *r, size_t c, struct error *e)
 {
 	double *x = NULL;
 	size_t n = 0, cap = 0;
-	struct store_rows *q = rows_open(r->store, "SELECT log_ratio FROM aa_log_ratio WHERE session_id = :session AND case_id = :case AND multiplier = 1"
-						   " AND metric_id = (SELECT id FROM metric WHERE name = :metric)");
+	struct store_rows *q = rows_open(r->store,
+		"SELECT log_ratio FROM aa_log_ratio WHERE session_id = :session AND case_id = "
+		":case AND multiplier = 1"
+		" AND metric_id = (SELECT id FROM metric WHERE name = :metric)");
 	rows_bind_int(q, ":session", r->session->id);
 	rows_bind_int(q, ":case", r->cases[c].id);
 	rows_bind_text(q, ":metric", r->cases[c].metric);
@@ -345,7 +386,9 @@ int record_load(struct store *s, int64_t session, struct record *out, struct err
 	out->timed = x_calloc(cells, sizeof(*out->timed));
 	out->matrix = x_calloc(out->n_cases + 1, sizeof(*out->matrix));
 	for (size_t i = 0; i < cells; i++) {
-		out->exact[i] = (struct record_exact){ .per_op = NAN, .per_malloc = NAN, .per_free = NAN, .least = NAN, .most = NAN };
+		out->exact[i] = (struct record_exact){
+			.per_op = NAN, .per_malloc = NAN, .per_free = NAN, .least = NAN, .most = NAN
+		};
 		out->timed[i] = (struct record_timed){ .median = NAN, .lo = NAN, .hi = NAN };
 	}
 	struct arm_map map = map_arms(out);
@@ -371,7 +414,8 @@ void record_release(struct record *r)
 	for (size_t i = 0; i < r->n_cases && r->matrix; i++)
 		free(r->matrix[i].v);
 	free(r->matrix), free(r->arms), free(r->cases), free(r->exact), free(r->timed);
-	store_free(r->sessions.pool), store_free(r->arm_rows.pool), store_free(r->case_rows.pool), store_free(r->verdicts.pool);
+	store_free(r->sessions.pool), store_free(r->arm_rows.pool), store_free(r->case_rows.pool),
+		store_free(r->verdicts.pool);
 	*r = (struct record){ 0 };
 }
 
@@ -384,7 +428,8 @@ static const char *static_verdict(const char *word)
 }
 
 /* A ratio of the metric as a ratio of the cost. */
-static void set_ratio(const struct record_case *c, struct record_change *k, double ratio, double lo, double hi)
+static void set_ratio(
+	const struct record_case *c, struct record_change *k, double ratio, double lo, double hi)
 {
 	k->ratio = c->inverse ? 1 / ratio : ratio;
 	k->lo = c->inverse ? 1 / hi : lo;
@@ -404,30 +449,40 @@ size_t record_pairs(const struct record *r, size_t case_at, size_t a, size_t b, 
 }
 
 /* Judged by the costs of many arms: no controls are asked. */
-static void change_of_pairs(const struct record *r, size_t case_at, size_t a, size_t b, struct record_change *out)
+static void change_of_pairs(
+	const struct record *r, size_t case_at, size_t a, size_t b, struct record_change *out)
 {
 	const struct record_case *c = &r->cases[case_at];
 	double *x = x_calloc(r->matrix[case_at].n_rounds + 1, sizeof(*x));
 	size_t n = record_pairs(r, case_at, a, b, x);
 	struct stats_question q = { .delta = r->session->delta.known ? r->session->delta.v : -1,
-				    .confidence = r->session->confidence.known ? r->session->confidence.v : 0,
-				    .better = c->higher_better && !c->inverse ? STATS_HIGHER : STATS_LOWER };
+		.confidence = r->session->confidence.known ? r->session->confidence.v : 0,
+		.better = c->higher_better && !c->inverse ? STATS_HIGHER : STATS_LOWER };
 	struct stats_answer answer = stats_compare(x, n, &q);
-	*out = (struct record_change){ .known = n > 0, .ratio = answer.ratio, .lo = answer.lo, .hi = answer.hi, .rounds = (int64_t)n,
-				       .verdict = stats_verdict_name(answer.verdict), .more_rounds = (int64_t)answer.more_rounds };
+	*out = (struct record_change){ .known = n > 0,
+		.ratio = answer.ratio,
+		.lo = answer.lo,
+		.hi = answer.hi,
+		.rounds = (int64_t)n,
+		.verdict = stats_verdict_name(answer.verdict),
+		.more_rounds = (int64_t)answer.more_rounds };
 	free(x);
 }
 
-int record_change(const struct record *r, size_t case_at, size_t a, size_t b, struct record_change *out, struct error *e)
+int record_change(const struct record *r, size_t case_at, size_t a, size_t b,
+	struct record_change *out, struct error *e)
 {
 	const struct record_case *c = &r->cases[case_at];
 	*out = (struct record_change){ .ratio = NAN, .lo = NAN, .hi = NAN };
 	for (size_t i = r->verdicts.n; i-- > 0;) {
 		const struct store_verdict *v = &r->verdicts.items[i].v;
-		if (v->case_id != c->id || v->arm_a != r->arms[a].id || v->arm_b != r->arms[b].id || strcmp(v->metric, c->metric) || strcmp(v->part, "run"))
+		if (v->case_id != c->id || v->arm_a != r->arms[a].id || v->arm_b != r->arms[b].id ||
+			strcmp(v->metric, c->metric) || strcmp(v->part, "run"))
 			continue;
 		out->known = v->rounds > 0;
-		set_ratio(c, out, v->ratio.known ? v->ratio.v : NAN, v->ratio_lo.known ? v->ratio_lo.v : 0, v->ratio_hi.known ? v->ratio_hi.v : INFINITY);
+		set_ratio(c, out, v->ratio.known ? v->ratio.v : NAN,
+			v->ratio_lo.known ? v->ratio_lo.v : 0,
+			v->ratio_hi.known ? v->ratio_hi.v : INFINITY);
 		out->rounds = v->rounds;
 		out->verdict = static_verdict(v->verdict);
 		out->more_rounds = v->rounds_to_decide.known ? v->rounds_to_decide.v : 0;
@@ -440,9 +495,13 @@ int record_change(const struct record *r, size_t case_at, size_t a, size_t b, st
 		change_of_pairs(r, case_at, a, b, out);
 		return 0;
 	}
-	struct verdict_question q = { .session_id = r->session->id, .case_id = c->id, .arm_a = r->arms[a].id, .arm_b = r->arms[b].id,
-				      .metric = c->metric, .delta = r->session->delta.known ? r->session->delta.v : -1,
-				      .confidence = r->session->confidence.known ? r->session->confidence.v : 0 };
+	struct verdict_question q = { .session_id = r->session->id,
+		.case_id = c->id,
+		.arm_a = r->arms[a].id,
+		.arm_b = r->arms[b].id,
+		.metric = c->metric,
+		.delta = r->session->delta.known ? r->session->delta.v : -1,
+		.confidence = r->session->confidence.known ? r->session->confidence.v : 0 };
 	struct verdict_answer answer;
 	int rc = verdict_ask(r->store, &q, &answer, e);
 	if (rc)
@@ -470,7 +529,9 @@ int record_beyond_noise(const struct record_case *c, const struct record_change 
 
 int record_newest(struct store *s, const char *verb, int64_t *session, struct error *e)
 {
-	struct store_rows *q = rows_open(s, "SELECT id FROM session WHERE :verb IS NULL OR verb = :verb ORDER BY id DESC LIMIT 1");
+	struct store_rows *q = rows_open(s,
+		"SELECT id FROM session WHERE :verb IS NULL OR verb = :verb ORDER BY id DESC LIMIT "
+		"1");
 	rows_bind_text(q, ":verb", verb);
 	int rc = rows_next(q, e);
 	*session = rc > 0 ? rows_int(q, 0) : 0;

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "machine", NULL };
+static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "machine",
+	NULL };
 
 const char *const *report_names(void)
 {
@@ -40,7 +41,8 @@ static void span(const struct record *r, const char **first, const char **last)
 		}
 }
 
-static int report_open(struct report *rp, struct store *s, const struct report_options *o, struct error *e)
+static int report_open(
+	struct report *rp, struct store *s, const struct report_options *o, struct error *e)
 {
 	*rp = (struct report){ .store = s, .o = o };
 	int64_t session = o->session;
@@ -63,14 +65,16 @@ static int report_open(struct report *rp, struct store *s, const struct report_o
 	return rc;
 }
 
-static int make(struct report *rp, const char *name, const char *argument, struct page **out, struct error *e)
+static int make(struct report *rp, const char *name, const char *argument, struct page **out,
+	struct error *e)
 {
 	int64_t id = 0;
 	if (!strcmp(name, "bisect") && argument) {
 		char *end;
 		id = strtoll(argument, &end, 10);
 		if (*end || id <= 0)
-			return error_set(e, -EINVAL, "'%s' is no number of a bisect (see 'hakperf log')", argument);
+			return error_set(e, -EINVAL,
+				"'%s' is no number of a bisect (see 'hakperf log')", argument);
 	}
 	if (!strcmp(name, "index"))
 		return page_main(rp, out, e);
@@ -84,7 +88,9 @@ static int make(struct report *rp, const char *name, const char *argument, struc
 		return page_history(rp, argument, out, e);
 	if (!strcmp(name, "machine"))
 		return page_machine(rp, out, e);
-	return error_set(e, -EINVAL, "there is no page '%s': write index, phases, bisect, compare, history or machine", name);
+	return error_set(e, -EINVAL,
+		"there is no page '%s': write index, phases, bisect, compare, history or machine",
+		name);
 }
 
 /* The pages of a whole report, by name and argument, in the order of the links at their top. */
@@ -100,9 +106,11 @@ static void plan_add(struct plan *p, const char *name, int64_t id, const char *w
 {
 	snprintf(p->items[p->n].argument, sizeof(p->items[p->n].argument), "%lld", (long long)id);
 	if (id)
-		snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s-%lld", name, (long long)id);
+		snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s-%lld", name,
+			(long long)id);
 	else
-		p->items[p->n].argument[0] = '\0', snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s", name);
+		p->items[p->n].argument[0] = '\0',
+		snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s", name);
 	snprintf(p->items[p->n].words, sizeof(p->items[p->n].words), "%s", words);
 	p->items[p->n++].name = name;
 }
@@ -117,7 +125,9 @@ static struct plan make_plan(const struct report *rp)
 		char words[60];
 		const char *metric = rp->bisects.items[i].metric;
 		snprintf(words, sizeof(words), "Bisect %lld%s", (long long)rp->bisects.items[i].id,
-			 !metric ? "" : !strcmp(metric, "instructions_exact") ? " (instructions)" : " (time)");
+			!metric						? ""
+				: !strcmp(metric, "instructions_exact") ? " (instructions)"
+									: " (time)");
 		plan_add(&p, "bisect", rp->bisects.items[i].id, words);
 	}
 	if (rp->has_run) {
@@ -158,18 +168,22 @@ char *report_foot(struct store *s, const struct report_options *o)
 	char when[32];
 	char *foot;
 	if (!store_sessions(s, (struct store_opt){ 0 }, &rows, &quiet) && rows.n)
-		foot = x_printf("hakperf %s. The record's newest session, %lld, began %s.", o->toolkit_version ? o->toolkit_version : "", (long long)rows.items[0].id,
-				part_time(rows.items[0].started_s, when));
+		foot = x_printf("hakperf %s. The record's newest session, %lld, began %s.",
+			o->toolkit_version ? o->toolkit_version : "", (long long)rows.items[0].id,
+			part_time(rows.items[0].started_s, when));
 	else
-		foot = x_printf("hakperf %s. The record is empty.", o->toolkit_version ? o->toolkit_version : "");
+		foot = x_printf("hakperf %s. The record is empty.",
+			o->toolkit_version ? o->toolkit_version : "");
 	store_free(rows.pool);
 	return foot;
 }
 
-static int write_page(struct page *p, const char *folder, const char *foot, bool *no_gnuplot, struct error *e)
+static int write_page(
+	struct page *p, const char *folder, const char *foot, bool *no_gnuplot, struct error *e)
 {
 	struct buf html = { 0 }, markdown = { 0 };
-	char *html_path = x_printf("%s/%s.html", folder, p->stem), *markdown_path = x_printf("%s/%s.md", folder, p->stem);
+	char *html_path = x_printf("%s/%s.html", folder, p->stem),
+	     *markdown_path = x_printf("%s/%s.md", folder, p->stem);
 	int rc = draw(p, no_gnuplot, e);
 	if (!rc) {
 		html_write(p, foot, &html);
@@ -183,8 +197,8 @@ static int write_page(struct page *p, const char *folder, const char *foot, bool
 	return rc;
 }
 
-int report_page(struct store *s, const struct report_options *o, const char *name, const char *argument, struct page **out, bool *worse,
-		struct error *e)
+int report_page(struct store *s, const struct report_options *o, const char *name,
+	const char *argument, struct page **out, bool *worse, struct error *e)
 {
 	struct report rp;
 	*out = NULL;
@@ -202,14 +216,41 @@ int report_page(struct store *s, const struct report_options *o, const char *nam
 	return rc;
 }
 
+static int folder_of(const struct report_options *o, char absolute[PATH_MAX], struct error *e)
+{
+	int rc = fs_mkdirs(o->out, e);
+	if (!rc && !realpath(o->out, absolute))
+		rc = error_errno(e, errno, "cannot find %s", o->out);
+	return rc;
+}
+
+int report_write(struct store *s, const struct report_options *o, const char *name,
+	const char *argument, char **path, bool *worse, struct error *e)
+{
+	char absolute[PATH_MAX];
+	struct page *p = NULL;
+	bool no_gnuplot = false;
+	*path = NULL;
+	int rc = folder_of(o, absolute, e);
+	if (!rc)
+		rc = report_page(s, o, name, argument, &p, worse, e);
+	if (!rc) {
+		char *foot = report_foot(s, o);
+		rc = write_page(p, absolute, foot, &no_gnuplot, e);
+		free(foot);
+	}
+	if (!rc)
+		*path = x_printf("%s/%s.html", absolute, page_stem(p));
+	page_free(p);
+	return rc;
+}
+
 int report_run(struct store *s, const struct report_options *o, char **page, struct error *e)
 {
 	struct report rp;
 	char absolute[PATH_MAX];
 	*page = NULL;
-	int rc = fs_mkdirs(o->out, e);
-	if (!rc && !realpath(o->out, absolute))
-		rc = error_errno(e, errno, "cannot find %s", o->out);
+	int rc = folder_of(o, absolute, e);
 	if (!rc)
 		rc = report_open(&rp, s, o, e);
 	if (rc)
@@ -220,8 +261,10 @@ int report_run(struct store *s, const struct report_options *o, char **page, str
 	for (size_t i = 0; !rc && i < plan.n; i++) {
 		struct page *p = NULL;
 		struct error why = { 0 };
-		rc = make(&rp, plan.items[i].name, *plan.items[i].argument ? plan.items[i].argument : NULL, &p, &why);
-		if (rc == -ENOENT) { /* the record has nothing for it: the page says so, its links hold */
+		rc = make(&rp, plan.items[i].name,
+			*plan.items[i].argument ? plan.items[i].argument : NULL, &p, &why);
+		if (rc == -ENOENT) { /* the record has nothing for it: the page says so, its links
+					hold */
 			page_free(p);
 			p = page_new(plan.items[i].stem, "%s", plan.items[i].words);
 			line_text(page_paragraph(p), "%s", why.text);

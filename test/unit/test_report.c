@@ -20,20 +20,45 @@
 #include <cmocka.h>
 
 static const char *const hostile[] = {
-	"<script>alert(1)</script>", "\" onmouseover=\"alert(1)", "' onload='x", "| a | b |", "`code` and ``more``", "[x](javascript:alert(1))", "![i](http://e.invalid)",
-	"**bold** _it_ ~~no~~", "]]> --> </style></svg>", "&lt;i&gt; &amp;", "\\\"; system(\"touch x\") #", "line\none\ttwo", "caf\xe9 \xff\xfe \xc0\xaf", "\x1b[31m\x07",
-	"right\xe2\x80\xaeleft \xe2\x80\x8b", "\xed\xa0\x80 \xf4\x90\x80\x80", "%n%s%d", "1. list", "- item", "# head", "@everyone", "http://e.invalid/", "www.e.invalid", "W0 W1__ W2",
-	"rgb(2,1,3) gpPt0 xlink:href", "\xf0\x9f\x90\x9b fine",
+	"<script>alert(1)</script>",
+	"\" onmouseover=\"alert(1)",
+	"' onload='x",
+	"| a | b |",
+	"`code` and ``more``",
+	"[x](javascript:alert(1))",
+	"![i](http://e.invalid)",
+	"**bold** _it_ ~~no~~",
+	"]]> --> </style></svg>",
+	"&lt;i&gt; &amp;",
+	"\\\"; system(\"touch x\") #",
+	"line\none\ttwo",
+	"caf\xe9 \xff\xfe \xc0\xaf",
+	"\x1b[31m\x07",
+	"right\xe2\x80\xaeleft \xe2\x80\x8b",
+	"\xed\xa0\x80 \xf4\x90\x80\x80",
+	"%n%s%d",
+	"1. list",
+	"- item",
+	"# head",
+	"@everyone",
+	"http://e.invalid/",
+	"www.e.invalid",
+	"W0 W1__ W2",
+	"rgb(2,1,3) gpPt0 xlink:href",
+	"\xf0\x9f\x90\x9b fine",
 };
 enum { HOSTILE = sizeof(hostile) / sizeof(hostile[0]) };
 
-/* Does XML text hold nothing but text? Then "<" and bare quotes are gone, and each "&" begins one of our five entities. */
+/* Does XML text hold nothing but text? Then "<" and bare quotes are gone, and each "&" begins one
+ * of our five entities. */
 static void assert_inert(const char *s)
 {
 	for (; *s; s++) {
 		assert_false(*s == '<' || *s == '>' || *s == '"' || *s == '\'');
 		if (*s == '&')
-			assert_true(!strncmp(s, "&amp;", 5) || !strncmp(s, "&lt;", 4) || !strncmp(s, "&gt;", 4) || !strncmp(s, "&quot;", 6) || !strncmp(s, "&#39;", 5));
+			assert_true(!strncmp(s, "&amp;", 5) || !strncmp(s, "&lt;", 4) ||
+				!strncmp(s, "&gt;", 4) || !strncmp(s, "&quot;", 6) ||
+				!strncmp(s, "&#39;", 5));
 	}
 }
 
@@ -70,12 +95,12 @@ static void clean_text_is_utf8_without_controls(void **state)
 		{ __LINE__, "caf\xe9", "caf\\xe9" },
 		{ __LINE__, "caf\xc3\xa9", "caf\xc3\xa9" },
 		{ __LINE__, "\x1b[0m\x7f", "\\x1b[0m\\x7f" },
-		{ __LINE__, "\xc0\xaf", "\\xc0\\xaf" },		       /* overlong */
-		{ __LINE__, "\xed\xa0\x80", "\\xed\\xa0\\x80" },       /* a surrogate */
+		{ __LINE__, "\xc0\xaf", "\\xc0\\xaf" },			  /* overlong */
+		{ __LINE__, "\xed\xa0\x80", "\\xed\\xa0\\x80" },	  /* a surrogate */
 		{ __LINE__, "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" }, /* above U+10FFFF */
-		{ __LINE__, "\xe2\x80\xae", "\\xe2\\x80\\xae" },       /* right-to-left override */
-		{ __LINE__, "\xc2\x85", "\\xc2\\x85" },		       /* C1 control */
-		{ __LINE__, "\xe2\x82", "\\xe2\\x82" },		       /* cut short */
+		{ __LINE__, "\xe2\x80\xae", "\\xe2\\x80\\xae" }, /* right-to-left override */
+		{ __LINE__, "\xc2\x85", "\\xc2\\x85" },		 /* C1 control */
+		{ __LINE__, "\xe2\x82", "\\xe2\\x82" },		 /* cut short */
 		{ __LINE__, "\xf0\x9f\x90\x9b", "\xf0\x9f\x90\x9b" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -106,12 +131,23 @@ static void markdown_text_stays_text(void **state)
 		int line;
 		const char *in, *out;
 	} rows[] = {
-		{ __LINE__, "a|b", "a\\|b" },	      { __LINE__, "*x*", "\\*x\\*" },	   { __LINE__, "<b>", "&lt;b&gt;" },
-		{ __LINE__, "- item", "\\- item" },   { __LINE__, "1. list", "1\\. list" }, { __LINE__, "12) x", "12\\) x" },
-		{ __LINE__, "# h", "\\# h" },	      { __LINE__, "a - b", "a - b" },	   { __LINE__, "x\ny", "x y" },
-		{ __LINE__, "\\`", "\\\\\\`" },	      { __LINE__, "[a](b)", "\\[a\\](b)" }, { __LINE__, "http://x", "http&#58;//x" },
-		{ __LINE__, "www.x", "www&#46;x" },   { __LINE__, "&lt;", "&amp;lt;" },	   { __LINE__, "@a", "&#64;a" },
-		{ __LINE__, "3.5 ns", "3.5 ns" },     { __LINE__, "![a]", "\\!\\[a\\]" },
+		{ __LINE__, "a|b", "a\\|b" },
+		{ __LINE__, "*x*", "\\*x\\*" },
+		{ __LINE__, "<b>", "&lt;b&gt;" },
+		{ __LINE__, "- item", "\\- item" },
+		{ __LINE__, "1. list", "1\\. list" },
+		{ __LINE__, "12) x", "12\\) x" },
+		{ __LINE__, "# h", "\\# h" },
+		{ __LINE__, "a - b", "a - b" },
+		{ __LINE__, "x\ny", "x y" },
+		{ __LINE__, "\\`", "\\\\\\`" },
+		{ __LINE__, "[a](b)", "\\[a\\](b)" },
+		{ __LINE__, "http://x", "http&#58;//x" },
+		{ __LINE__, "www.x", "www&#46;x" },
+		{ __LINE__, "&lt;", "&amp;lt;" },
+		{ __LINE__, "@a", "&#64;a" },
+		{ __LINE__, "3.5 ns", "3.5 ns" },
+		{ __LINE__, "![a]", "\\!\\[a\\]" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct buf b = { 0 };
@@ -136,11 +172,20 @@ static void markdown_text_stays_text(void **state)
 static struct page *hostile_page(const char *text)
 {
 	struct page *p = page_new("hostile", "%s", text);
-	struct figure f = { .value = 1.5, .unit = text, .metric = text, .source = text, .rounds = 3, .lo = 1, .hi = 2, .verdict = text, .decimals = 1 };
+	struct figure f = { .value = 1.5,
+		.unit = text,
+		.metric = text,
+		.source = text,
+		.rounds = 3,
+		.lo = 1,
+		.hi = 2,
+		.verdict = text,
+		.decimals = 1 };
 	line_text(page_lead(p), "%s", text);
 	page_heading(p, 2, "%s", text);
 	struct line *l = page_paragraph(p);
-	line_text(l, "%s", text), line_strong(l, "%s", text), line_code(l, "%s", text), line_quote(l, "%s", text), line_small(l, "%s", text);
+	line_text(l, "%s", text), line_strong(l, "%s", text), line_code(l, "%s", text),
+		line_quote(l, "%s", text), line_small(l, "%s", text);
 	line_toned(l, TONE_BAD, "%s", text), line_figure(l, &f), line_link(l, "index", "%s", text);
 	line_text(page_note(p), "%s", text);
 	line_text(page_item(p), "%s", text);
@@ -159,7 +204,8 @@ static struct page *hostile_page(const char *text)
 	struct plot *plot = plot_new(PLOT_TIMELINE, text, text, text);
 	plot_caption(plot, "%s", text), plot_alt(plot, "%s", text);
 	struct plot_series *s = plot_add_series(plot, text, PLOT_DISC, 0, true);
-	plot_add_point(s, 0, 1, 0.5, 1.5, "%s", text), plot_add_point(s, 1, 2, NAN, NAN, "%s", text);
+	plot_add_point(s, 0, 1, 0.5, 1.5, "%s", text),
+		plot_add_point(s, 1, 2, NAN, NAN, "%s", text);
 	plot_add_series(plot, text, PLOT_RING, 1, false);
 	plot_add_tick(plot, 0, true, text);
 	plot_add_broken(plot, 1);
@@ -185,12 +231,14 @@ static void a_page_keeps_its_structure_under_hostile_words(void **state)
 		html_write(p, hostile[i], &html);
 		markdown_write(p, "made", &markdown);
 		if (count(html.data, "<") != tags)
-			fail_msg("'%s' made %zu tags of %zu", hostile[i], count(html.data, "<"), tags);
+			fail_msg("'%s' made %zu tags of %zu", hostile[i], count(html.data, "<"),
+				tags);
 		assert_null(strstr(html.data, "<script"));
 		assert_int_equal(table_lines(markdown.data), rows);
 		/* Markup as such stands in code blocks and code spans alone. */
 		assert_true(count(markdown.data, "\n<script") <= 1);
-		assert_int_equal(count(markdown.data, "<script"), strstr(hostile[i], "<script") ? 4 : 0);
+		assert_int_equal(
+			count(markdown.data, "<script"), strstr(hostile[i], "<script") ? 4 : 0);
 		json_t *j = page_json(p);
 		assert_non_null(j);
 		char *text = json_dumps(j, 0);
@@ -278,12 +326,42 @@ static void figures_read_as_written(void **state)
 		struct figure f;
 		const char *text, *basis;
 	} rows[] = {
-		{ __LINE__, { .value = 45.284, .unit = "instructions/op", .lo = NAN, .hi = NAN, .decimals = 2 }, "45.28 instructions/op", "" },
+		{ __LINE__,
+			{ .value = 45.284,
+				.unit = "instructions/op",
+				.lo = NAN,
+				.hi = NAN,
+				.decimals = 2 },
+			"45.28 instructions/op", "" },
 		{ __LINE__, { .value = NAN, .unit = "ns/op", .lo = NAN, .hi = NAN }, "–", "" },
-		{ __LINE__, { .value = -3.26, .unit = "%", .lo = -4, .hi = -2, .rounds = 1, .decimals = 1, .sign = true }, "−3.3 %", "[−4.0, −2.0], 1 round" },
-		{ __LINE__, { .value = 2, .unit = "ns/op", .lo = 1, .hi = INFINITY, .rounds = 12, .source = "pmu", .verdict = "unclear", .decimals = 0, .bare = true }, "2",
-		  "[1, ∞], 12 rounds, pmu, unclear" },
-		{ __LINE__, { .value = 7, .lo = 7, .hi = 7, .rounds = 2, .source = "callgrind", .decimals = -1 }, "7.000", "2 counts, callgrind" },
+		{ __LINE__,
+			{ .value = -3.26,
+				.unit = "%",
+				.lo = -4,
+				.hi = -2,
+				.rounds = 1,
+				.decimals = 1,
+				.sign = true },
+			"−3.3 %", "[−4.0, −2.0], 1 round" },
+		{ __LINE__,
+			{ .value = 2,
+				.unit = "ns/op",
+				.lo = 1,
+				.hi = INFINITY,
+				.rounds = 12,
+				.source = "pmu",
+				.verdict = "unclear",
+				.decimals = 0,
+				.bare = true },
+			"2", "[1, ∞], 12 rounds, pmu, unclear" },
+		{ __LINE__,
+			{ .value = 7,
+				.lo = 7,
+				.hi = 7,
+				.rounds = 2,
+				.source = "callgrind",
+				.decimals = -1 },
+			"7.000", "2 counts, callgrind" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct buf a = { 0 }, b = { 0 };
@@ -299,7 +377,14 @@ static void html_and_markdown_and_json_say_the_same(void **state)
 {
 	(void)state;
 	struct page *p = page_new("one", "A page");
-	struct figure f = { .value = 31.5, .unit = "instructions/op", .metric = "instructions_exact", .source = "callgrind", .rounds = 2, .lo = NAN, .hi = NAN, .decimals = 2 };
+	struct figure f = { .value = 31.5,
+		.unit = "instructions/op",
+		.metric = "instructions_exact",
+		.source = "callgrind",
+		.rounds = 2,
+		.lo = NAN,
+		.hi = NAN,
+		.decimals = 2 };
 	struct table *t = page_table(p, "A table");
 	table_column(t, ALIGN_LEFT, "revision");
 	table_column(t, ALIGN_RIGHT, "count");
@@ -314,9 +399,16 @@ static void html_and_markdown_and_json_say_the_same(void **state)
 	assert_non_null(strstr(html.data, "title=\"instructions_exact: 2 counts, callgrind\""));
 	assert_non_null(strstr(md.data, "| E1 | 31.50 instructions/op |"));
 	/* A sign beside the colour. */
-	assert_non_null(strstr(html.data, "<span class=\"bad\"><span aria-hidden=\"true\">✗</span>&#160;regression</span>"));
+	assert_non_null(strstr(html.data,
+		"<span class=\"bad\"><span aria-hidden=\"true\">✗</span>&#160;regression</span>"));
 	assert_non_null(strstr(md.data, "✗ regression"));
-	json_t *j = page_json(p), *cell = json_array_get(json_array_get(json_object_get(json_array_get(json_object_get(j, "content"), 0), "rows"), 0), 1);
+	json_t *j = page_json(p),
+	       *cell = json_array_get(
+		       json_array_get(
+			       json_object_get(
+				       json_array_get(json_object_get(j, "content"), 0), "rows"),
+			       0),
+		       1);
 	json_t *figure = json_object_get(cell, "figure");
 	assert_true(json_number_value(json_object_get(figure, "value")) == 31.5);
 	assert_string_equal(json_string_value(json_object_get(figure, "source")), "callgrind");
@@ -378,42 +470,89 @@ static void an_empty_record_gives_a_page_that_says_so(void **state)
 /* One session, two arms, one case; a_ns and b_ns: what an operation costs, over `rounds` rounds. */
 static void small_session(struct place *w, double a_ns, double b_ns, int64_t rounds, bool exact)
 {
-	static const struct store_fact facts[] = { { "cpu_model", "One" }, { "governor", NULL }, { "pmus", "software" } };
+	static const struct store_fact facts[] = { { "cpu_model", "One" }, { "governor", NULL },
+		{ "pmus", "software" } };
 	int64_t machine, session, sitting, workload, case_id, build[2], commit[2], arm[2];
 	struct store *s = w->s;
 	assert_int_equal(store_machine(s, "m", facts, 3, &machine, &w->e), 0);
-	struct store_session q = { .verb = "run", .request_json = "{}", .machine_id = machine, .toolkit_version = "test" };
+	struct store_session q = { .verb = "run",
+		.request_json = "{}",
+		.machine_id = machine,
+		.toolkit_version = "test" };
 	assert_int_equal(store_session_begin(s, &q, &session, &w->e), 0);
-	assert_int_equal(store_sitting_begin(s, session, STORE_INT(0), "test", facts, 3, &sitting, &w->e), 0);
+	assert_int_equal(
+		store_sitting_begin(s, session, STORE_INT(0), "test", facts, 3, &sitting, &w->e),
+		0);
 	assert_int_equal(store_workload(s, "hot_path", "hot_path", "x", &workload, &w->e), 0);
-	struct store_case c = { .workload_id = workload, .size_class = "C4", .cycles = STORE_INT(1000), .seed = STORE_INT(42) };
+	struct store_case c = { .workload_id = workload,
+		.size_class = "C4",
+		.cycles = STORE_INT(1000),
+		.seed = STORE_INT(42) };
 	assert_int_equal(store_case(s, &c, &case_id, &w->e), 0);
 	for (int i = 0; i < 2; i++) {
 		char id[41];
 		snprintf(id, sizeof(id), "%040d", i + 1);
-		struct store_commit k = { .full_id = id, .subject = i ? "<b>second</b>" : "first", .phase = i ? "two" : "one", .author_time_s = STORE_INT(1000 + i) };
+		struct store_commit k = { .full_id = id,
+			.subject = i ? "<b>second</b>" : "first",
+			.phase = i ? "two" : "one",
+			.author_time_s = STORE_INT(1000 + i) };
 		assert_int_equal(store_commit_info(s, &k, &commit[i], &w->e), 0);
-		struct store_build b = { .key = id, .kind = "preload", .variant = "release", .outcome = "ok", .artifact_hash = id };
+		struct store_build b = { .key = id,
+			.kind = "preload",
+			.variant = "release",
+			.outcome = "ok",
+			.artifact_hash = id };
 		assert_int_equal(store_build(s, &b, &build[i], &w->e), 0);
-		struct store_arm a = { .number = i, .role = "subject", .build_id = build[i], .commit_id = STORE_INT(commit[i]), .label = i ? "two" : "one" };
+		struct store_arm a = { .number = i,
+			.role = "subject",
+			.build_id = build[i],
+			.commit_id = STORE_INT(commit[i]),
+			.label = i ? "two" : "one" };
 		assert_int_equal(store_arm(s, session, &a, &arm[i], &w->e), 0);
 	}
 	for (int64_t n = 0; n < rounds; n++) {
 		struct store_sample v[2];
 		struct store_run runs[2];
 		for (int i = 0; i < 2; i++) {
-			v[i] = (struct store_sample){ .metric = "ops_per_cpu_s", .value = STORE_FIGURE(1e9 / (i ? b_ns : a_ns) * (1 + 1e-4 * (double)(n % 3))),
-						      .source = "thread_cpu_clock", .quality = "measured" };
-			runs[i] = (struct store_run){ .arm_id = arm[i], .multiplier = 1, .outcome = "ok", .operations = STORE_INT(1000), .checksum = "1", .link_seed = STORE_INT(n + 1),
-						      .samples = &v[i], .n_samples = 1 };
+			v[i] = (struct store_sample){ .metric = "ops_per_cpu_s",
+				.value = STORE_FIGURE(
+					1e9 / (i ? b_ns : a_ns) * (1 + 1e-4 * (double)(n % 3))),
+				.source = "thread_cpu_clock",
+				.quality = "measured" };
+			runs[i] = (struct store_run){ .arm_id = arm[i],
+				.multiplier = 1,
+				.outcome = "ok",
+				.operations = STORE_INT(1000),
+				.checksum = "1",
+				.link_seed = STORE_INT(n + 1),
+				.samples = &v[i],
+				.n_samples = 1 };
 		}
-		struct store_round r = { .session_id = session, .case_id = case_id, .number = n, .kind = STORE_TIMED, .runs = runs, .n_runs = 2 };
+		struct store_round r = { .session_id = session,
+			.case_id = case_id,
+			.number = n,
+			.kind = STORE_TIMED,
+			.runs = runs,
+			.n_runs = 2 };
 		assert_int_equal(store_round(s, &r, NULL, NULL, &w->e), 0);
 	}
 	for (int64_t i = 0; i < 2 && exact; i++) {
-		struct store_sample v = { .metric = "instructions_exact", .value = STORE_COUNT(i ? 31000 : 23000), .source = "callgrind", .quality = "exact" };
-		struct store_run run = { .arm_id = arm[i], .multiplier = 1, .outcome = "ok", .operations = STORE_INT(1000), .samples = &v, .n_samples = 1 };
-		struct store_round r = { .session_id = session, .case_id = case_id, .number = i, .kind = STORE_EXACT, .runs = &run, .n_runs = 1 };
+		struct store_sample v = { .metric = "instructions_exact",
+			.value = STORE_COUNT(i ? 31000 : 23000),
+			.source = "callgrind",
+			.quality = "exact" };
+		struct store_run run = { .arm_id = arm[i],
+			.multiplier = 1,
+			.outcome = "ok",
+			.operations = STORE_INT(1000),
+			.samples = &v,
+			.n_samples = 1 };
+		struct store_round r = { .session_id = session,
+			.case_id = case_id,
+			.number = i,
+			.kind = STORE_EXACT,
+			.runs = &run,
+			.n_runs = 1 };
 		assert_int_equal(store_round(s, &r, NULL, NULL, &w->e), 0);
 	}
 	assert_int_equal(store_session_end(s, session, sitting, "done", NULL, NULL, 0, &w->e), 0);
