@@ -126,7 +126,7 @@ one_line() {
 		sleep 0.1
 	done
 	kill -INT $pid
-	run wait $pid
+	wait $pid || true
 	[ "$(sqlite3 results.db 'SELECT count(*) FROM round')" -ge 2 ]
 	[ "$(sqlite3 results.db 'SELECT state FROM session')" = interrupted ]
 	[ "$(wc -l <err)" = 1 ]
