@@ -240,6 +240,23 @@ static void fill_commit(struct history_commit *out, git_commit *c)
 		git_oid_tostr(out->parents[i], HISTORY_ID, git_commit_parent_id(c, i));
 }
 
+/* From now on new objects go to memory, not to the user's object database. */
+static int use_memory(struct history *h, struct error *e)
+{
+	git_odb *odb = NULL;
+	git_odb_backend *backend = NULL;
+	if (h->memory)
+		return 0;
+	int rc = git_repository_odb(&odb, h->git);
+	rc = rc ? rc : git_mempack_new(&backend);
+	rc = rc ? rc : git_odb_add_backend(odb, backend, 999);
+	git_odb_free(odb);
+	if (rc)
+		return history_git_error(h, rc, e, "cannot add objects in memory to %s", h->path);
+	h->memory = true;
+	return 0;
+}
+
 /*
  * The working tree as a tree object: the index in memory is brought up to the files (its cached
  * times skip what did not change) and is never written. New objects go to a memory backend of
@@ -247,20 +264,10 @@ static void fill_commit(struct history_commit *out, git_commit *c)
  */
 static int worktree_tree(struct history *h, git_oid *tree, struct error *e)
 {
-	git_odb *odb = NULL;
 	git_index *index = NULL;
-	git_odb_backend *backend = NULL;
-	int rc = 0;
-	if (!h->memory) {
-		rc = git_repository_odb(&odb, h->git);
-		rc = rc ? rc : git_mempack_new(&backend);
-		rc = rc ? rc : git_odb_add_backend(odb, backend, 999);
-		git_odb_free(odb);
-		if (rc)
-			return history_git_error(h, rc, e, "cannot read the working tree of %s",
-						 h->path);
-		h->memory = true;
-	}
+	int rc = use_memory(h, e);
+	if (rc)
+		return rc;
 	git_strarray all = { 0 };
 	rc = git_repository_index(&index, h->git);
 	rc = rc ? rc : git_index_read(index, 1);
@@ -312,6 +319,70 @@ static int worktree_commit(struct history *h, struct history_commit *out, struct
 	memcpy(out->parents[0], head.id, HISTORY_ID);
 	history_commit_release(&head);
 	return 0;
+}
+
+int history_overlay(struct history *h, const struct history_commit *base,
+		    const struct history_file *files, size_t n, struct history_commit *out,
+		    struct error *e)
+{
+	git_tree *tree = NULL;
+	git_oid oid;
+	git_tree_update *updates = x_calloc(n + 1, sizeof(*updates));
+	*out = (struct history_commit){ 0 };
+	int rc = use_memory(h, e);
+	if (rc) {
+		free(updates);
+		return rc;
+	}
+	for (size_t i = 0; i < n && !rc; i++) {
+		updates[i].action = files[i].mode ? GIT_TREE_UPDATE_UPSERT : GIT_TREE_UPDATE_REMOVE;
+		updates[i].path = files[i].path;
+		updates[i].filemode = (git_filemode_t)files[i].mode;
+		if (files[i].mode)
+			rc = git_blob_create_from_buffer(&updates[i].id, h->git, files[i].bytes,
+							 files[i].n);
+	}
+	git_oid_fromstr(&oid, base->tree);
+	rc = rc ? rc : git_tree_lookup(&tree, h->git, &oid);
+	rc = rc ? rc : git_tree_create_updated(&oid, h->git, tree, n, updates);
+	if (rc) {
+		rc = history_git_error(h, rc, e, "cannot change the files of %s", base->short_id);
+	} else {
+		history_commit_copy(out, base);
+		out->worktree = out->dirty = true;
+		git_oid_tostr(out->tree, sizeof(out->tree), &oid);
+		if (!base->worktree) {
+			out->parents = x_realloc(out->parents, 1, sizeof(*out->parents));
+			memcpy(out->parents[0], base->id, HISTORY_ID);
+			out->n_parents = 1;
+		}
+	}
+	git_tree_free(tree);
+	free(updates);
+	return rc;
+}
+
+int history_file(struct history *h, const struct history_commit *c, const char *path,
+		 struct buf *out, unsigned *mode, struct error *e)
+{
+	git_tree *tree = NULL;
+	git_tree_entry *entry = NULL;
+	git_blob *blob = NULL;
+	git_oid oid;
+	git_oid_fromstr(&oid, c->tree);
+	int rc = git_tree_lookup(&tree, h->git, &oid);
+	rc = rc ? rc : git_tree_entry_bypath(&entry, tree, path);
+	rc = rc ? rc : git_blob_lookup(&blob, h->git, git_tree_entry_id(entry));
+	if (rc) {
+		rc = history_git_error(h, rc, e, "cannot read %s of %s", path, c->short_id);
+	} else {
+		buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+		*mode = (unsigned)git_tree_entry_filemode(entry);
+	}
+	git_blob_free(blob);
+	git_tree_entry_free(entry);
+	git_tree_free(tree);
+	return rc;
 }
 
 int history_phases(struct history *h, struct history_commit **list, size_t *n, struct error *e)

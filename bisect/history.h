@@ -108,6 +108,26 @@ struct history_exported {
 int history_export(struct history *h, const struct history_commit *c, const char *const *paths,
 		   size_t n_paths, const char *target, struct history_exported *x, struct error *e);
 
+/* A file's bytes appended to out, and its mode (as git's: 0100644, 0100755, 0120000). */
+int history_file(struct history *h, const struct history_commit *c, const char *path,
+		 struct buf *out, unsigned *mode, struct error *e);
+
+/* mode 0: the file is taken away. */
+struct history_file {
+	const char *path;
+	const void *bytes;
+	size_t n;
+	unsigned mode;
+};
+
+/*
+ * base with other files, in memory: like the working tree it has no id of its own, and base is its one parent.
+ * For trees that no commit has; it can be built and exported as any.
+ */
+int history_overlay(struct history *h, const struct history_commit *base,
+		    const struct history_file *files, size_t n, struct history_commit *out,
+		    struct error *e);
+
 /*
  * Append n bytes as valid UTF-8 without control characters (keep_newlines: but '\n' and '\t'): any
  * other byte becomes \xNN, and so does nothing else. Returns true when a byte was escaped.

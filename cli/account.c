@@ -16,6 +16,7 @@ const char help_account[] =
 	"\n"
 	"usage: hakperf account [OPTION ...] REV\n"
 	"       hakperf account [OPTION ...] A B\n"
+	"       hakperf account [OPTION ...] --split COMMIT\n"
 	"\n"
 	"Counts the instructions of the region of interest by callgrind, exactly, and says where they went: malloc, free and the\n"
 	"other entry points apart, by function and by code inlined into it. With two revisions: what is new, gone, grown or\n"
@@ -26,6 +27,7 @@ const char help_account[] =
 	"  --variant V    build variant; default: the first\n"
 	"  --where F      is function F on the fast path: what it costs there, and what removing it can bring at most\n"
 	"  --asm F        the instructions of F that ran, with counts, source lines and inlined code; of two revisions side by side\n"
+	"  --split        which hunks of the commit carry its change: in groups that build, put on the parent and taken off again\n"
 	"  --cycles       cycles per operation too: counted where there is a PMU, else estimated; a few seconds a case\n"
 	"  --all          every row, however cheap\n"
 	"  --wait T       wait for another session of this machine (default 0)\n"
@@ -35,7 +37,7 @@ const char help_account[] =
 
 struct asked {
 	const char *workload, *class_name, *variant, *config, *db, *where, *listing;
-	bool json, all, cycles;
+	bool json, all, cycles, split;
 	double wait;
 };
 
@@ -44,7 +46,7 @@ static int parse(int argc, char **argv, struct asked *a)
 	static const struct option options[] = {
 		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "variant", required_argument, NULL, 'v' },
 		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { "all", no_argument, NULL, 'a' },
-		{ "where", required_argument, NULL, 'f' }, { "asm", required_argument, NULL, 'i' }, { "cycles", no_argument, NULL, 'y' },
+		{ "where", required_argument, NULL, 'f' }, { "asm", required_argument, NULL, 'i' }, { "cycles", no_argument, NULL, 'y' }, { "split", no_argument, NULL, 's' },
 		{ "wait", required_argument, NULL, 'W' }, { "db", required_argument, NULL, 'D' }, { 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -58,6 +60,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'f': a->where = optarg; break;
 		case 'i': a->listing = optarg; break;
 		case 'y': a->cycles = true; break;
+		case 's': a->split = true; break;
 		case 'D': a->db = optarg; break;
 		case 'W':
 			if (!cli_seconds(optarg, &a->wait))
@@ -66,8 +69,10 @@ static int parse(int argc, char **argv, struct asked *a)
 		default: return CLI_USAGE;
 		}
 	}
-	if (a->where && argc - optind != 1)
-		return cli_usage("account", "--where takes one revision");
+	if ((a->where || a->split) && argc - optind != 1)
+		return cli_usage("account", "--%s takes one revision", a->where ? "where" : "split");
+	if (a->split && (a->where || a->listing || a->cycles))
+		return cli_usage("account", "--split stands alone");
 	return argc - optind == 1 || argc - optind == 2 ? 0 : cli_usage("account", "write one revision, or two");
 }
 
@@ -273,10 +278,14 @@ int cmd_account(int argc, char **argv)
 		rc = error_set(&e, -EINVAL, "%s and %s are the same commit", argv[optind], argv[optind + 1]);
 	if (!rc)
 		rc = add_cases(&x, &a, &e);
-	if (!rc && (a.where || a.listing) && !a.workload && !a.class_name)
+	if (!rc && (a.where || a.listing || a.split) && !a.workload && !a.class_name)
 		keep_detail(&x);
 	for (size_t k = 0; !rc && k < x.m.n_cases; k++)
 		x.m.cases[k].timed = timed;
+	if (!rc && a.split) {
+		rc = accounting_split(&x, x.detail, a.json, argv[optind], &e);
+		goto out;
+	}
 	if (!rc)
 		rc = measure_build(&x.m, 0, &e);
 	if (!rc)
@@ -290,6 +299,7 @@ int cmd_account(int argc, char **argv)
 	if (!rc)
 		rc = a.json ? answer_json(&x, &a, argv + optind, argc - optind, &e) : answer_text(&x, &a, &e);
 	rc = measure_close(&x.m, rc, &e);
+out:
 	accounting_release(&x);
 	project_close(&p);
 	return rc ? cli_cannot("account", &e) : CLI_ANSWERED;

@@ -54,3 +54,6 @@ json_t *accounting_where(struct accounting *x, size_t case_index, const char *fu
 
 /* The instructions of a function that ran, of two revisions side by side. -ENOENT: none ran in any. The caller owns *out. */
 int accounting_asm(struct accounting *x, size_t case_index, const char *function, FILE *to, json_t **out, struct error *e);
+
+/* Which hunks of arm 0's commit carry its change: built and counted group by group, then printed. */
+int accounting_split(struct accounting *x, size_t case_index, bool json, const char *revision, struct error *e);
