@@ -13,9 +13,10 @@
 /* Inlined copies met while the addresses of one node are gone through: outer ones come first. */
 struct copy {
 	uint64_t instance;
-	size_t parent;	    /* copy, NONE: the function itself */
+	size_t parent; /* copy, NONE: the function itself */
 	bool at_entry;
-	double entry, most; /* executions of the instruction where it begins, and of its busiest one */
+	double entry,
+		most; /* executions of the instruction where it begins, and of its busiest one */
 	double count;
 };
 
@@ -37,7 +38,7 @@ struct maker {
 	size_t cap_line_at;
 	struct copy *copies;
 	size_t n_copies, cap_copies;
-	size_t *node_row; /* nodes × paths: the depth-0 row, NONE */
+	size_t *node_row;  /* nodes × paths: the depth-0 row, NONE */
 	double *row_reach; /* depth 0: reach added up over contexts */
 	size_t cap_reach;
 };
@@ -58,14 +59,21 @@ static void look(struct maker *m, size_t node, const struct cgsum_address *x, st
 {
 	const struct cgsum_function *f = &m->g.sum->functions[node];
 	struct account_names **names = &m->a->names;
-	s->n = m->in->resolve ? m->in->resolve(m->in->ctx, f->object, x->address, s->frame, ACCOUNT_FRAMES) : 0;
+	s->n = m->in->resolve
+		       ? m->in->resolve(m->in->ctx, f->object, x->address, s->frame, ACCOUNT_FRAMES)
+		       : 0;
 	s->by_symbol = !s->n;
 	s->unknown = s->by_symbol && no_symbol(m->g.name[node]);
 	if (!s->n) {
-		s->frame[0] = (struct account_frame){ .file = x->file, .line = (unsigned)x->line, .decl_file = f->file };
+		s->frame[0] = (struct account_frame){ .file = x->file,
+						      .line = (unsigned)x->line,
+						      .decl_file = f->file };
 		s->n = 1;
 	}
-	/* Of the function that has the code the symbol is the name that callers know: aliases, C++ signatures. */
+	/*
+	 * Of the function that has the code the symbol is the name that callers know: aliases, C++
+	 * signatures.
+	 */
 	struct account_frame *own = &s->frame[s->n - 1];
 	if (!no_symbol(m->g.name[node]) || !own->function)
 		own->function = m->g.name[node];
@@ -94,7 +102,8 @@ static uint64_t key_of(const struct account_row *r)
 
 static bool same_row(const struct account_row *x, const struct account_row *y)
 {
-	return x->path == y->path && x->parent == y->parent && x->function == y->function && x->file == y->file && x->object == y->object;
+	return x->path == y->path && x->parent == y->parent && x->function == y->function &&
+	       x->file == y->file && x->object == y->object;
 }
 
 static size_t row_of(struct maker *m, const struct account_row *want)
@@ -121,13 +130,21 @@ static size_t row_of(struct maker *m, const struct account_row *want)
 	return a->n_rows - 1;
 }
 
-/* The depth-0 row of a node on a path; s: an address of it that debug information knows, if there is one. */
+/*
+ * The depth-0 row of a node on a path; s: an address of it that debug information knows, if there
+ * is one.
+ */
 static size_t own_row(struct maker *m, size_t node, size_t path, const struct spot *s)
 {
 	const struct account_frame *own = &s->frame[s->n - 1];
-	struct account_row want = { .path = path, .parent = NONE, .function = own->function, .file = own->decl_file,
-				    .object = account_name(&m->a->names, m->g.sum->functions[node].object),
-				    .by_symbol = s->by_symbol, .unknown = s->unknown };
+	struct account_row want = { .path = path,
+				    .parent = NONE,
+				    .function = own->function,
+				    .file = own->decl_file,
+				    .object = account_name(&m->a->names,
+							   m->g.sum->functions[node].object),
+				    .by_symbol = s->by_symbol,
+				    .unknown = s->unknown };
 	size_t row = row_of(m, &want);
 	m->node_row[node * m->g.n_paths + path] = row;
 	if (!m->g.part[node])
@@ -143,14 +160,16 @@ static size_t own_row(struct maker *m, size_t node, size_t path, const struct sp
 	return row;
 }
 
-static void add_place(struct maker *m, size_t row, const struct spot *s, const struct cgsum_address *x, double mass)
+static void add_place(struct maker *m, size_t row, const struct spot *s,
+		      const struct cgsum_address *x, double mass)
 {
 	struct account *a = m->a;
 	size_t n_lines = s->n;
 	x_grow(a->places, a->n_places, m->cap_places);
 	x_grow(m->line_at, a->n_places, m->cap_line_at);
 	static const size_t room = ACCOUNT_FRAMES;
-	size_t used = a->n_places ? m->line_at[a->n_places - 1] + a->places[a->n_places - 1].n_lines : 0;
+	size_t used =
+		a->n_places ? m->line_at[a->n_places - 1] + a->places[a->n_places - 1].n_lines : 0;
 	if (used + room > m->cap_lines) {
 		m->cap_lines = m->cap_lines ? 2 * m->cap_lines : 1024;
 		a->lines = x_realloc(a->lines, m->cap_lines, sizeof(*a->lines));
@@ -158,8 +177,11 @@ static void add_place(struct maker *m, size_t row, const struct spot *s, const s
 	for (size_t i = 0; i < n_lines; i++)
 		a->lines[used + i] = (struct account_line){ s->frame[i].file, s->frame[i].line };
 	m->line_at[a->n_places] = used;
-	a->places[a->n_places++] = (struct account_place){ .row = row, .address = x->address, .ir = mass * (double)x->ir,
-							   .called_ir = mass * (double)x->called_ir, .n_lines = (unsigned)n_lines };
+	a->places[a->n_places++] = (struct account_place){ .row = row,
+							   .address = x->address,
+							   .ir = mass * (double)x->ir,
+							   .called_ir = mass * (double)x->called_ir,
+							   .n_lines = (unsigned)n_lines };
 }
 
 static size_t copy_of(struct maker *m, uint64_t instance)
@@ -178,7 +200,9 @@ static void meet_copies(struct maker *m, const struct spot *s, const struct cgsu
 		size_t k = copy_of(m, f->instance);
 		if (k == m->n_copies) {
 			x_grow(m->copies, m->n_copies, m->cap_copies);
-			m->copies[m->n_copies++] = (struct copy){ .instance = f->instance, .parent = parent, .entry = (double)x->ir };
+			m->copies[m->n_copies++] = (struct copy){ .instance = f->instance,
+								  .parent = parent,
+								  .entry = (double)x->ir };
 		}
 		struct copy *c = &m->copies[k];
 		if (!c->at_entry && x->address >= f->entry) {
@@ -191,8 +215,9 @@ static void meet_copies(struct maker *m, const struct spot *s, const struct cgsu
 }
 
 /*
- * How often each copy was entered. Optimisers move instructions, so that the one where a copy is said to begin may
- * stand in a branch of it: the busiest one counts, unless it ran more often than the code around was entered, in a loop.
+ * How often each copy was entered. Optimisers move instructions, so that the one where a copy is
+ * said to begin may stand in a branch of it: the busiest one counts, unless it ran more often than
+ * the code around was entered, in a loop.
  */
 static void count_copies(struct maker *m, double entered)
 {
@@ -213,7 +238,8 @@ static double copy_count(struct maker *m, uint64_t instance)
 }
 
 /* All addresses of one node on one path: [from, to) of the sum's. */
-static void add_node(struct maker *m, size_t node, size_t path, size_t from, size_t to, const struct spot *spots)
+static void add_node(struct maker *m, size_t node, size_t path, size_t from, size_t to,
+		     const struct spot *spots)
 {
 	struct account *a = m->a;
 	double mass = m->g.mass[node * m->g.n_paths + path];
@@ -224,16 +250,22 @@ static void add_node(struct maker *m, size_t node, size_t path, size_t from, siz
 	m->n_copies = 0;
 	for (size_t i = from; i < to; i++)
 		meet_copies(m, &spots[i - from], &m->g.sum->addresses[i]);
-	count_copies(m, m->g.sum->functions[node].calls ? (double)m->g.sum->functions[node].calls : (double)m->g.sum->addresses[from].ir);
+	count_copies(m, m->g.sum->functions[node].calls ? (double)m->g.sum->functions[node].calls
+							: (double)m->g.sum->addresses[from].ir);
 	for (size_t i = from; i < to; i++) {
 		const struct cgsum_address *x = &m->g.sum->addresses[i];
 		const struct spot *s = &spots[i - from];
-		double ir = mass * (double)x->ir, with_called = m->g.nested[node] ? 0 : ir + mass * (double)x->called_ir;
+		double ir = mass * (double)x->ir,
+		       with_called = m->g.nested[node] ? 0 : ir + mass * (double)x->called_ir;
 		size_t row = top;
 		a->rows[row].inclusive_ir += with_called;
 		for (size_t k = s->n - 1; k-- > 0;) {
-			struct account_row want = { .path = path, .parent = row, .depth = (unsigned)(s->n - 1 - k), .function = s->frame[k].function,
-						    .file = s->frame[k].decl_file, .object = a->rows[row].object };
+			struct account_row want = { .path = path,
+						    .parent = row,
+						    .depth = (unsigned)(s->n - 1 - k),
+						    .function = s->frame[k].function,
+						    .file = s->frame[k].decl_file,
+						    .object = a->rows[row].object };
 			row = row_of(m, &want);
 			a->rows[row].inclusive_ir += with_called;
 			a->rows[row].calls += mass * copy_count(m, s->frame[k].instance);
@@ -242,7 +274,8 @@ static void add_node(struct maker *m, size_t node, size_t path, size_t from, siz
 		a->paths[path].ir += ir;
 		if (s->unknown)
 			a->unattributed_ir += ir;
-		if (s->by_symbol && !s->unknown && m->in->object && !strcmp(m->g.sum->functions[node].object, m->in->object))
+		if (s->by_symbol && !s->unknown && m->in->object &&
+		    !strcmp(m->g.sum->functions[node].object, m->in->object))
 			a->by_symbol_ir += ir;
 		if (mass < 1 - 1e-9)
 			a->divided_ir += ir;
@@ -282,7 +315,8 @@ static size_t top_of(const struct account *a, size_t row)
 /* Several contexts of a function have run the same address: one place. */
 static int by_place(const void *x, const void *y, void *places)
 {
-	const struct account_place *list = places, *a = &list[*(const size_t *)x], *b = &list[*(const size_t *)y];
+	const struct account_place *list = places, *a = &list[*(const size_t *)x],
+				   *b = &list[*(const size_t *)y];
 	if (a->row != b->row)
 		return a->row < b->row ? -1 : 1;
 	return a->address < b->address ? -1 : a->address > b->address;
@@ -318,9 +352,12 @@ static void judge_speed(struct maker *m)
 	struct account *a = m->a;
 	for (size_t i = 0; i < a->n_rows; i++) {
 		struct account_row *r = &a->rows[i];
-		double calls = a->paths[r->path].calls, above = r->parent == NONE ? m->row_reach[i] : a->rows[r->parent].reached;
+		double calls = a->paths[r->path].calls,
+		       above = r->parent == NONE ? m->row_reach[i] : a->rows[r->parent].reached;
 		/* Parents come before their children. */
-		r->reached = r->parent == NONE ? fmin(1, above) : calls > 0 ? fmin(above, r->calls / calls) : 0;
+		r->reached = r->parent == NONE ? fmin(1, above)
+			     : calls > 0       ? fmin(above, r->calls / calls)
+					       : 0;
 	}
 	for (size_t i = 0; i < a->n_places; i++) {
 		struct account_place *x = &a->places[i];
@@ -361,7 +398,8 @@ static struct costed *whole_costs(const struct account *a)
 
 static int by_cost(const void *x, const void *y, void *list)
 {
-	const struct costed *i = (struct costed *)list + *(const size_t *)x, *k = (struct costed *)list + *(const size_t *)y;
+	const struct costed *i = (struct costed *)list + *(const size_t *)x,
+			    *k = (struct costed *)list + *(const size_t *)y;
 	const struct account_row *a = i->row, *b = k->row;
 	if (a->path != b->path)
 		return a->path < b->path ? -1 : 1;
@@ -373,7 +411,8 @@ static int by_cost(const void *x, const void *y, void *list)
 	return c ? c : strcmp(a->object, b->object);
 }
 
-static size_t put_in_order(const size_t *child, const size_t *next, size_t row, size_t *order, size_t n)
+static size_t put_in_order(const size_t *child, const size_t *next, size_t row, size_t *order,
+			   size_t n)
 {
 	order[n++] = row;
 	for (size_t k = child[row]; k != NONE; k = next[k])
@@ -385,7 +424,8 @@ static size_t put_in_order(const size_t *child, const size_t *next, size_t row, 
 static void order_rows(struct account *a)
 {
 	size_t n = a->n_rows, at = 0;
-	size_t *sorted = x_calloc(n + 1, sizeof(*sorted)), *order = x_calloc(n + 1, sizeof(*order)), *now = x_calloc(n + 1, sizeof(*now));
+	size_t *sorted = x_calloc(n + 1, sizeof(*sorted)), *order = x_calloc(n + 1, sizeof(*order)),
+	       *now = x_calloc(n + 1, sizeof(*now));
 	size_t *child = x_calloc(n + 1, sizeof(*child)), *next = x_calloc(n + 1, sizeof(*next));
 	struct costed *whole = whole_costs(a);
 	struct account_row *rows = x_calloc(n + 1, sizeof(*rows));
@@ -431,13 +471,15 @@ static void order_rows(struct account *a)
 void account_make(const struct account_input *in, struct account *out)
 {
 	assert(in->operations > 0);
-	*out = (struct account){ .operations = in->operations, .total_ir = (double)in->sum->total_ir };
+	*out = (struct account){ .operations = in->operations,
+				 .total_ir = (double)in->sum->total_ir };
 	struct maker m = { .in = in, .a = out };
 	account_graph_make(in, &out->names, &m.g);
 	out->n_paths = m.g.n_paths;
 	out->paths = x_calloc(out->n_paths, sizeof(*out->paths));
 	for (size_t p = 0; p < out->n_paths; p++)
-		out->paths[p] = (struct account_path){ .name = m.g.path[p], .calls = m.g.path_calls[p] };
+		out->paths[p] =
+			(struct account_path){ .name = m.g.path[p], .calls = m.g.path_calls[p] };
 	m.node_row = x_calloc(in->sum->nfunctions * m.g.n_paths + 1, sizeof(*m.node_row));
 	for (size_t i = 0; i < in->sum->nfunctions * m.g.n_paths; i++)
 		m.node_row[i] = NONE;
@@ -469,12 +511,14 @@ char *account_row_name(const struct account *a, size_t row)
 	const struct account_row *r = &a->rows[row];
 	if (r->parent == NONE)
 		return x_strdup(r->function);
-	char *above = account_row_name(a, r->parent), *all = x_printf("%s > %s", above, r->function);
+	char *above = account_row_name(a, r->parent),
+	     *all = x_printf("%s > %s", above, r->function);
 	free(above);
 	return all;
 }
 
-bool account_function(const struct account *a, size_t path, const char *function, struct account_function *out)
+bool account_function(const struct account *a, size_t path, const char *function,
+		      struct account_function *out)
 {
 	bool found = false;
 	*out = (struct account_function){ 0 };

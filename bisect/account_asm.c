@@ -9,7 +9,10 @@
 #include <string.h>
 
 #define NONE SIZE_MAX
-/* Executed addresses further apart than this are disassembled apart: cold parts lie in another section. */
+/*
+ * Executed addresses further apart than this are disassembled apart: cold parts lie in another
+ * section.
+ */
 #define APART 256
 #define LONGEST_INSTRUCTION 16
 #define OUTPUT_MAX (64u << 20)
@@ -21,7 +24,9 @@ bool account_objdump_line(const char *line, size_t n, uint64_t *address, struct 
 	while (i < n && line[i] == ' ')
 		i++;
 	for (; i < n && isxdigit((unsigned char)line[i]) && digits < 16; i++, digits++)
-		v = v * 16 + (uint64_t)(isdigit((unsigned char)line[i]) ? line[i] - '0' : tolower((unsigned char)line[i]) - 'a' + 10);
+		v = v * 16 + (uint64_t)(isdigit((unsigned char)line[i])
+						? line[i] - '0'
+						: tolower((unsigned char)line[i]) - 'a' + 10);
 	if (!digits || i + 1 >= n || line[i] != ':' || line[i + 1] != '\t')
 		return false;
 	*address = v;
@@ -53,7 +58,8 @@ static char *chain_below(const struct account *a, size_t row, size_t top)
 	if (row == top)
 		return x_strdup("");
 	char *above = chain_below(a, a->rows[row].parent, top);
-	char *all = *above ? x_printf("%s > %s", above, a->rows[row].function) : x_strdup(a->rows[row].function);
+	char *all = *above ? x_printf("%s > %s", above, a->rows[row].function)
+			   : x_strdup(a->rows[row].function);
 	free(above);
 	return all;
 }
@@ -65,7 +71,8 @@ static int by_address(const void *x, const void *y)
 }
 
 /* Instructions that ran, those of several paths as one. Returns the object that has them. */
-static const char *collect(const struct account *a, const char *function, struct account_listing *out)
+static const char *collect(const struct account *a, const char *function,
+			   struct account_listing *out)
 {
 	const char *object = NULL;
 	size_t cap = 0, n = 0;
@@ -77,7 +84,10 @@ static const char *collect(const struct account *a, const char *function, struct
 		object = a->rows[x->row].object;
 		x_grow(out->items, out->n, cap);
 		out->items[out->n++] = (struct account_instruction){
-			.address = x->address, .per_op = x->ir / (double)a->operations, .file = x->lines[0].file, .line = x->lines[0].line,
+			.address = x->address,
+			.per_op = x->ir / (double)a->operations,
+			.file = x->lines[0].file,
+			.line = x->lines[0].line,
 			.chain = chain_below(a, x->row, top),
 		};
 	}
@@ -101,22 +111,31 @@ static const char *collect(const struct account *a, const char *function, struct
 	return object;
 }
 
-static int disassemble(const char *object, uint64_t from, uint64_t to, struct child_result *r, struct error *e)
+static int disassemble(const char *object, uint64_t from, uint64_t to, struct child_result *r,
+		       struct error *e)
 {
 	char *start = x_printf("--start-address=0x%llx", (unsigned long long)from);
 	char *stop = x_printf("--stop-address=0x%llx", (unsigned long long)to);
 	const char *path = getenv("PATH");
 	char *path_env = x_printf("PATH=%s", path && *path ? path : "/usr/bin:/bin");
-	const char *argv[] = { "objdump", "-d", "-w", "--no-show-raw-insn", start, stop, "--", object, NULL };
+	const char *argv[] = { "objdump", "-d",   "-w", "--no-show-raw-insn", start, stop,
+			       "--",      object, NULL };
 	const char *env[] = { path_env, "LC_ALL=C", NULL };
-	struct child_spec spec = { .argv = argv, .env = env, .cpu = -1, .pass_fd = -1, .timeout_ns = 60000000000u, .max_output = OUTPUT_MAX };
+	struct child_spec spec = { .argv = argv,
+				   .env = env,
+				   .cpu = -1,
+				   .pass_fd = -1,
+				   .timeout_ns = 60000000000u,
+				   .max_output = OUTPUT_MAX };
 	int rc = child_run(&spec, r, e);
 	if (!rc && r->outcome == CHILD_NOT_STARTED && r->status == ENOENT)
-		rc = error_set(e, -ENOENT, "objdump is not installed: run 'apt-get install binutils'");
+		rc = error_set(e, -ENOENT,
+			       "objdump is not installed: run 'apt-get install binutils'");
 	if (!rc && (r->outcome != CHILD_EXITED || r->status)) {
 		struct buf how = { 0 };
 		child_describe(r, &how);
-		rc = error_set(e, -EIO, "objdump of %s: %s %.200s", object, buf_str(&how), buf_str(&r->err));
+		rc = error_set(e, -EIO, "objdump of %s: %s %.200s", object, buf_str(&how),
+			       buf_str(&r->err));
 		buf_release(&how);
 	}
 	free(start), free(stop), free(path_env);
@@ -149,16 +168,23 @@ static void take_texts(struct account_listing *l, size_t from, size_t to, const 
 	}
 }
 
-int account_listing(const struct account *a, const char *function, struct account_listing *out, struct error *e)
+int account_listing(const struct account *a, const char *function, struct account_listing *out,
+		    struct error *e)
 {
 	*out = (struct account_listing){ 0 };
 	const char *object = collect(a, function, out);
-	int rc = object ? 0 : error_set(e, -ENOENT, "no instruction of a function '%s' ran in the region", function);
+	int rc =
+		object ? 0
+		       : error_set(e, -ENOENT,
+				   "no instruction of a function '%s' ran in the region", function);
 	for (size_t from = 0, to; !rc && from < out->n; from = to) {
 		struct child_result r = { 0 };
-		for (to = from + 1; to < out->n && out->items[to].address - out->items[to - 1].address < APART; to++)
+		for (to = from + 1;
+		     to < out->n && out->items[to].address - out->items[to - 1].address < APART;
+		     to++)
 			;
-		rc = disassemble(object, out->items[from].address, out->items[to - 1].address + LONGEST_INSTRUCTION, &r, e);
+		rc = disassemble(object, out->items[from].address,
+				 out->items[to - 1].address + LONGEST_INSTRUCTION, &r, e);
 		if (!rc)
 			take_texts(out, from, to, &r.out);
 		child_release(&r);

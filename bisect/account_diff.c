@@ -16,16 +16,20 @@
 
 const char *account_kind_name(enum account_kind k)
 {
-	static const char *const names[] = { "same", "grown", "shrunk", "new", "gone", "moved", "renamed" };
+	static const char *const names[] = { "same", "grown", "shrunk", "new",
+					     "gone", "moved", "renamed" };
 	assert((size_t)k < sizeof(names) / sizeof(*names));
 	return names[k];
 }
 
-/* One side's rows by name: several rows of equal name (statics of one name in one file's copies) are one. */
+/*
+ * One side's rows by name: several rows of equal name (statics of one name in one file's copies)
+ * are one.
+ */
 struct side_row {
 	const char *path, *chain, *key, *function, *file, *part;
 	double self, calls;
-	size_t row;	/* the first, for its places */
+	size_t row;     /* the first, for its places */
 	size_t partner; /* on the other side, NONE */
 };
 
@@ -41,7 +45,8 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-const char *account_part(const struct account *a, size_t row, const struct config_part *parts, size_t n_parts)
+const char *account_part(const struct account *a, size_t row, const struct config_part *parts,
+			 size_t n_parts)
 {
 	for (; row != NONE; row = a->rows[row].parent) {
 		const struct account_row *r = &a->rows[row];
@@ -62,8 +67,10 @@ static char *key_of(const struct account *a, size_t row)
 {
 	const struct account_row *r = &a->rows[row];
 	if (r->parent == NONE)
-		return x_printf("%s\n%s\n%s@%s", a->paths[r->path].name, base_name(r->object), r->function, base_name(r->file));
-	char *above = key_of(a, r->parent), *all = x_printf("%s\n%s@%s", above, r->function, base_name(r->file));
+		return x_printf("%s\n%s\n%s@%s", a->paths[r->path].name, base_name(r->object),
+				r->function, base_name(r->file));
+	char *above = key_of(a, r->parent),
+	     *all = x_printf("%s\n%s@%s", above, r->function, base_name(r->file));
 	free(above);
 	return all;
 }
@@ -75,7 +82,8 @@ static int by_key(const void *x, const void *y)
 	return c ? c : a->row < b->row ? -1 : a->row > b->row;
 }
 
-static struct side side_of(const struct account *a, const struct config_part *parts, size_t n_parts, struct account_names **names)
+static struct side side_of(const struct account *a, const struct config_part *parts, size_t n_parts,
+			   struct account_names **names)
 {
 	struct side s = { .a = a, .rows = x_calloc(a->n_rows + 1, sizeof(*s.rows)) };
 	double ops = (double)a->operations;
@@ -84,9 +92,16 @@ static struct side side_of(const struct account *a, const struct config_part *pa
 		char *key = key_of(a, i), *chain = account_row_name(a, i);
 		const char *part = account_part(a, i, parts, n_parts);
 		s.rows[s.n++] = (struct side_row){
-			.path = account_name(names, a->paths[r->path].name), .chain = account_name(names, chain), .key = account_name(names, key),
-			.function = account_name(names, r->function), .file = account_name(names, r->file),
-			.part = part ? account_name(names, part) : NULL, .self = r->self_ir / ops, .calls = r->calls / ops, .row = i, .partner = NONE,
+			.path = account_name(names, a->paths[r->path].name),
+			.chain = account_name(names, chain),
+			.key = account_name(names, key),
+			.function = account_name(names, r->function),
+			.file = account_name(names, r->file),
+			.part = part ? account_name(names, part) : NULL,
+			.self = r->self_ir / ops,
+			.calls = r->calls / ops,
+			.row = i,
+			.partner = NONE,
 		};
 		free(key), free(chain);
 	}
@@ -123,12 +138,14 @@ static void pair(struct side *a, struct side *b, size_t i, size_t k)
 
 /* The dearest unmatched row of B for which `fits` says how well (0: not at all). */
 static size_t best(const struct side *a, size_t i, const struct side *b, const struct diff *d,
-		   double (*fits)(const struct side *, size_t, const struct side *, size_t, const struct diff *))
+		   double (*fits)(const struct side *, size_t, const struct side *, size_t,
+				  const struct diff *))
 {
 	size_t found = NONE;
 	double score = 0;
 	for (size_t k = 0; k < b->n; k++) {
-		if (b->rows[k].partner != NONE || b->rows[k].path != a->rows[i].path || b->rows[k].self < NOTHING)
+		if (b->rows[k].partner != NONE || b->rows[k].path != a->rows[i].path ||
+		    b->rows[k].self < NOTHING)
 			continue;
 		double s = fits(a, i, b, k, d);
 		if (s > score || (s > 0 && s == score && b->rows[k].self > b->rows[found].self))
@@ -137,7 +154,8 @@ static size_t best(const struct side *a, size_t i, const struct side *b, const s
 	return found;
 }
 
-static double same_code(const struct side *a, size_t i, const struct side *b, size_t k, const struct diff *d)
+static double same_code(const struct side *a, size_t i, const struct side *b, size_t k,
+			const struct diff *d)
 {
 	(void)d;
 	const struct side_row *x = &a->rows[i], *y = &b->rows[k];
@@ -161,22 +179,29 @@ static size_t places_of(const struct account *a, size_t row)
 static bool has_line(const struct account *a, size_t row, const char *file, unsigned line)
 {
 	for (size_t i = places_of(a, row); i < a->n_places && a->places[i].row == row; i++)
-		if (a->places[i].lines[0].line == line && !strcmp(base_name(a->places[i].lines[0].file), file))
+		if (a->places[i].lines[0].line == line &&
+		    !strcmp(base_name(a->places[i].lines[0].file), file))
 			return true;
 	return false;
 }
 
-/* The share of the old row's cost that stands on source lines which the new row has: more than half is a rename. */
-static double same_lines(const struct side *a, size_t i, const struct side *b, size_t k, const struct diff *d)
+/*
+ * The share of the old row's cost that stands on source lines which the new row has: more than half
+ * is a rename.
+ */
+static double same_lines(const struct side *a, size_t i, const struct side *b, size_t k,
+			 const struct diff *d)
 {
 	double all = 0, kept = 0;
-	for (size_t p = places_of(a->a, a->rows[i].row); p < a->a->n_places && a->a->places[p].row == a->rows[i].row; p++) {
+	for (size_t p = places_of(a->a, a->rows[i].row);
+	     p < a->a->n_places && a->a->places[p].row == a->rows[i].row; p++) {
 		const struct account_place *x = &a->a->places[p];
 		if (!x->lines[0].line)
 			continue;
 		size_t file = account_diff_file(d, x->lines[0].file, true);
 		unsigned line = account_line_in_b(d, file, x->lines[0].line);
-		const char *name = file != NONE && d->files[file].new_path ? d->files[file].new_path : x->lines[0].file;
+		const char *name = file != NONE && d->files[file].new_path ? d->files[file].new_path
+									   : x->lines[0].file;
 		all += x->ir;
 		if (line && has_line(b->a, b->rows[k].row, base_name(name), line))
 			kept += x->ir;
@@ -198,12 +223,20 @@ static void match_rest(struct side *a, struct side *b, const struct diff *d, boo
 		}
 }
 
-static struct account_change change_of(const struct side_row *x, const struct side_row *y, bool renamed)
+static struct account_change change_of(const struct side_row *x, const struct side_row *y,
+				       bool renamed)
 {
 	const struct side_row *now = y ? y : x;
 	struct account_change c = {
-		.path = now->path, .name = now->chain, .function = now->function, .file = now->file, .part = now->part,
-		.a = x ? x->self : 0, .b = y ? y->self : 0, .a_calls = x ? x->calls : 0, .b_calls = y ? y->calls : 0,
+		.path = now->path,
+		.name = now->chain,
+		.function = now->function,
+		.file = now->file,
+		.part = now->part,
+		.a = x ? x->self : 0,
+		.b = y ? y->self : 0,
+		.a_calls = x ? x->calls : 0,
+		.b_calls = y ? y->calls : 0,
 	};
 	c.delta = c.b - c.a;
 	if (!x || (x->self < NOTHING && y && y->self >= NOTHING && x->calls < NOTHING))
@@ -213,7 +246,9 @@ static struct account_change change_of(const struct side_row *x, const struct si
 	else if (x->key != y->key)
 		c.kind = renamed ? ACCOUNT_RENAMED : ACCOUNT_MOVED, c.was = x->chain;
 	else
-		c.kind = fabs(c.delta) < NOTHING ? ACCOUNT_SAME : c.delta > 0 ? ACCOUNT_GROWN : ACCOUNT_SHRUNK;
+		c.kind = fabs(c.delta) < NOTHING ? ACCOUNT_SAME
+			 : c.delta > 0           ? ACCOUNT_GROWN
+						 : ACCOUNT_SHRUNK;
 	return c;
 }
 
@@ -250,7 +285,8 @@ static int by_part_delta(const void *x, const void *y)
 static void sum_parts(struct account_diff *x, const struct side *s, bool is_b)
 {
 	for (size_t i = 0; i < s->n; i++)
-		add_part(x, s->rows[i].part ? s->rows[i].part : "(no part)", is_b ? 0 : s->rows[i].self, is_b ? s->rows[i].self : 0);
+		add_part(x, s->rows[i].part ? s->rows[i].part : "(no part)",
+			 is_b ? 0 : s->rows[i].self, is_b ? s->rows[i].self : 0);
 }
 
 static int by_path_delta(const void *x, const void *y)
@@ -268,7 +304,9 @@ static void sum_paths(const struct account *a, bool is_b, struct account_diff *x
 			i++;
 		if (i == x->n_paths) {
 			x->paths = x_realloc(x->paths, ++x->n_paths, sizeof(*x->paths));
-			x->paths[i] = (struct account_path_change){ .path = account_name(&x->names, a->paths[p].name) };
+			x->paths[i] = (struct account_path_change){
+				.path = account_name(&x->names, a->paths[p].name)
+			};
 		}
 		double per = 1 / (double)a->operations;
 		*(is_b ? &x->paths[i].b : &x->paths[i].a) = a->paths[p].ir * per;
@@ -285,18 +323,22 @@ static void count_telling(struct account_diff *x)
 		told += fabs(x->changes[x->n_telling++].delta);
 }
 
-void account_diff_make(const struct account *a, const struct account *b, const struct diff *d, const struct config_part *parts,
-		       size_t n_parts, struct account_diff *out)
+void account_diff_make(const struct account *a, const struct account *b, const struct diff *d,
+		       const struct config_part *parts, size_t n_parts, struct account_diff *out)
 {
-	*out = (struct account_diff){ .a_per_op = a->total_ir / (double)a->operations, .b_per_op = b->total_ir / (double)b->operations };
-	struct side sa = side_of(a, parts, n_parts, &out->names), sb = side_of(b, parts, n_parts, &out->names);
+	*out = (struct account_diff){ .a_per_op = a->total_ir / (double)a->operations,
+				      .b_per_op = b->total_ir / (double)b->operations };
+	struct side sa = side_of(a, parts, n_parts, &out->names),
+		    sb = side_of(b, parts, n_parts, &out->names);
 	bool *renamed = x_calloc(sa.n + 1, sizeof(*renamed));
 	match_equal(&sa, &sb);
 	match_rest(&sa, &sb, d, renamed);
 	out->changes = x_calloc(sa.n + sb.n + 1, sizeof(*out->changes));
 	for (size_t i = 0; i < sa.n; i++)
-		out->changes[out->n_changes++] = change_of(&sa.rows[i], sa.rows[i].partner == NONE ? NULL : &sb.rows[sa.rows[i].partner],
-							   renamed[i]);
+		out->changes[out->n_changes++] =
+			change_of(&sa.rows[i],
+				  sa.rows[i].partner == NONE ? NULL : &sb.rows[sa.rows[i].partner],
+				  renamed[i]);
 	for (size_t k = 0; k < sb.n; k++)
 		if (sb.rows[k].partner == NONE)
 			out->changes[out->n_changes++] = change_of(NULL, &sb.rows[k], false);

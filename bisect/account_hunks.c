@@ -18,7 +18,8 @@ static size_t common_end(const char *x, const char *y)
 		i--, k--;
 		components += x[i] == '/';
 	}
-	bool x_ended = i == 0 && (k == 0 || y[k - 1] == '/'), y_ended = k == 0 && (i == 0 || x[i - 1] == '/');
+	bool x_ended = i == 0 && (k == 0 || y[k - 1] == '/'),
+	     y_ended = k == 0 && (i == 0 || x[i - 1] == '/');
 	return x_ended || y_ended ? components + 1 : 0;
 }
 
@@ -54,7 +55,7 @@ unsigned account_line_in_b(const struct diff *d, size_t file, unsigned line)
 struct building {
 	const struct diff *d;
 	struct account_hunks *out;
-	size_t *slot; /* index + 1 of each hunk of the diff, counted through */
+	size_t *slot;  /* index + 1 of each hunk of the diff, counted through */
 	size_t *first; /* number of each file's first hunk */
 	size_t cap_hunks, cap_outside;
 };
@@ -63,7 +64,8 @@ struct building {
 static size_t hunk_at(const struct diff_file *f, unsigned line, bool old)
 {
 	for (size_t i = 0; i < f->n_hunks; i++) {
-		long start = old ? f->hunks[i].old_start : f->hunks[i].new_start, n = old ? f->hunks[i].old_lines : f->hunks[i].new_lines;
+		long start = old ? f->hunks[i].old_start : f->hunks[i].new_start,
+		     n = old ? f->hunks[i].old_lines : f->hunks[i].new_lines;
 		if ((long)line >= start && (long)line < start + n)
 			return i;
 	}
@@ -75,7 +77,8 @@ static struct account_hunk *hunk_of(struct building *w, size_t file, size_t hunk
 	size_t *slot = &w->slot[w->first[file] + hunk];
 	if (!*slot) {
 		x_grow(w->out->hunks, w->out->n_hunks, w->cap_hunks);
-		w->out->hunks[w->out->n_hunks++] = (struct account_hunk){ .file = file, .hunk = hunk };
+		w->out->hunks[w->out->n_hunks++] =
+			(struct account_hunk){ .file = file, .hunk = hunk };
 		*slot = w->out->n_hunks;
 	}
 	return &w->out->hunks[*slot - 1];
@@ -93,27 +96,35 @@ static void add_line(struct account_hunk *h, bool old, unsigned line, double v)
 	h->lines[i].per_op += v;
 }
 
-static void add_outside(struct building *w, const char *function, const char *file, bool old, double v)
+static void add_outside(struct building *w, const char *function, const char *file, bool old,
+			double v)
 {
 	struct account_hunks *o = w->out;
 	size_t i = 0;
-	while (i < o->n_outside && (strcmp(o->outside[i].function, function) || strcmp(o->outside[i].file, file)))
+	while (i < o->n_outside &&
+	       (strcmp(o->outside[i].function, function) || strcmp(o->outside[i].file, file)))
 		i++;
 	if (i == o->n_outside) {
 		x_grow(o->outside, o->n_outside, w->cap_outside);
-		o->outside[o->n_outside++] = (struct account_outside){ .function = function, .file = file };
+		o->outside[o->n_outside++] =
+			(struct account_outside){ .function = function, .file = file };
 	}
 	*(old ? &o->outside[i].a : &o->outside[i].b) += v;
 	*(old ? &o->outside_a : &o->outside_b) += v;
 }
 
-/* An instruction belongs to the changed line it was made of, else to the changed line that inlined it. */
-static void add_place(struct building *w, const struct account *a, const struct account_place *x, bool old)
+/*
+ * An instruction belongs to the changed line it was made of, else to the changed line that inlined
+ * it.
+ */
+static void add_place(struct building *w, const struct account *a, const struct account_place *x,
+		      bool old)
 {
 	double v = x->ir / (double)a->operations;
 	for (unsigned i = 0; i < x->n_lines; i++) {
 		size_t file = account_diff_file(w->d, x->lines[i].file, old);
-		size_t hunk = file == NONE ? NONE : hunk_at(&w->d->files[file], x->lines[i].line, old);
+		size_t hunk =
+			file == NONE ? NONE : hunk_at(&w->d->files[file], x->lines[i].line, old);
 		if (hunk == NONE)
 			continue;
 		struct account_hunk *h = hunk_of(w, file, hunk);
@@ -153,10 +164,13 @@ static int by_change(const void *x, const void *y)
 	return c ? c : strcmp(a->file, b->file);
 }
 
-void account_hunks_make(const struct account *a, const struct account *b, const struct diff *d, struct account_hunks *out)
+void account_hunks_make(const struct account *a, const struct account *b, const struct diff *d,
+			struct account_hunks *out)
 {
 	*out = (struct account_hunks){ 0 };
-	struct building w = { .d = d, .out = out, .first = x_calloc(d->n_files + 1, sizeof(*w.first)) };
+	struct building w = { .d = d,
+			      .out = out,
+			      .first = x_calloc(d->n_files + 1, sizeof(*w.first)) };
 	size_t n = 0;
 	for (size_t i = 0; i < d->n_files; i++) {
 		w.first[i] = n;
@@ -169,12 +183,14 @@ void account_hunks_make(const struct account *a, const struct account *b, const 
 		add_place(&w, b, &b->places[i], false);
 	out->n_silent = n - out->n_hunks;
 	for (size_t i = 0; i < out->n_hunks; i++)
-		qsort(out->hunks[i].lines, out->hunks[i].n_lines, sizeof(*out->hunks[i].lines), by_line);
+		qsort(out->hunks[i].lines, out->hunks[i].n_lines, sizeof(*out->hunks[i].lines),
+		      by_line);
 	if (out->n_hunks)
 		qsort(out->hunks, out->n_hunks, sizeof(*out->hunks), by_hunk);
 	if (out->n_outside)
 		qsort(out->outside, out->n_outside, sizeof(*out->outside), by_change);
-	while (out->n_outside && fabs(out->outside[out->n_outside - 1].b - out->outside[out->n_outside - 1].a) < NOTHING)
+	while (out->n_outside && fabs(out->outside[out->n_outside - 1].b -
+				      out->outside[out->n_outside - 1].a) < NOTHING)
 		out->n_outside--;
 	free(w.slot), free(w.first);
 }

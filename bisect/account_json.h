@@ -7,8 +7,9 @@
 #include <jansson.h>
 
 /*
- * Accounts as JSON, for --json, the record of a bisect and reports. Figures are numbers per operation unless the key says otherwise;
- * their source is callgrind. Strings that are not UTF-8 are escaped. The caller owns what comes back.
+ * Accounts as JSON, for --json, the record of a bisect and reports. Figures are numbers per
+ * operation unless the key says otherwise; their source is callgrind. Strings that are not UTF-8
+ * are escaped. The caller owns what comes back.
  */
 json_t *account_json(const struct account_count *c);
 json_t *account_diff_json(const struct account_diff *x);

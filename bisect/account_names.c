@@ -9,7 +9,8 @@
 struct account_names {
 	char **text;
 	size_t n, cap;
-	size_t *slot, n_slots; /* open addressing: index + 1, 0 is free; n_slots is a power of two */
+	size_t *slot,
+		n_slots; /* open addressing: index + 1, 0 is free; n_slots is a power of two */
 };
 
 /* FNV-1a, 64 bits. */
@@ -61,10 +62,14 @@ void account_names_release(struct account_names *a)
 	free(a);
 }
 
-/* Suffixes that gcc and clang give to parts and copies of a function: the number behind them is a detail. */
+/*
+ * Suffixes that gcc and clang give to parts and copies of a function: the number behind them is a
+ * detail.
+ */
 void account_plain_function(const char *name, char *out, size_t n)
 {
-	static const char *const suffixes[] = { ".cold", ".part", ".constprop", ".isra", ".lto_priv", ".llvm", ".localalias", ".__uniq" };
+	static const char *const suffixes[] = { ".cold",     ".part", ".constprop",  ".isra",
+						".lto_priv", ".llvm", ".localalias", ".__uniq" };
 	size_t len = strlen(name);
 	if (!n)
 		return;
@@ -74,7 +79,8 @@ void account_plain_function(const char *name, char *out, size_t n)
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
 		const char *s = strstr(name, suffixes[i]);
 		char after = s ? s[strlen(suffixes[i])] : 'x';
-		if (s > name && (!after || after == '.' || after == ' ' || after == '@') && (size_t)(s - name) < len)
+		if (s > name && (!after || after == '.' || after == ' ' || after == '@') &&
+		    (size_t)(s - name) < len)
 			len = (size_t)(s - name);
 	}
 	if (len > n - 1)

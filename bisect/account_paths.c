@@ -16,21 +16,27 @@ static const char PROGRAM[] = "(program)", OTHERS[] = "(other entries)";
 struct work {
 	const struct account_input *in;
 	struct account_graph *g;
-	size_t n; /* nodes */
+	size_t n;             /* nodes */
 	size_t *first, *edge; /* edges into node i: edge[first[i]] … */
-	double *share;	      /* of edge k among its target's, recursion left out */
-	size_t *order;	      /* nodes, callers before callees as far as there is such an order */
-	size_t *entry;	      /* path that a call from outside opens, 0: none */
+	double *share;        /* of edge k among its target's, recursion left out */
+	size_t *order;        /* nodes, callers before callees as far as there is such an order */
+	size_t *entry;        /* path that a call from outside opens, 0: none */
 };
 
-/* "free'run'main" is free, called by run, called by main; "f'2'f" is f the second time. A name may begin with a quote. */
+/*
+ * "free'run'main" is free, called by run, called by main; "f'2'f" is f the second time. A name may
+ * begin with a quote.
+ */
 static size_t name_length(const char *s)
 {
 	const char *quote = *s ? strchr(s + 1, '\'') : NULL;
 	return quote ? (size_t)(quote - s) : strlen(s);
 }
 
-/* Is the function active already among the callers that its full name tells? A part of a function counts as that function. */
+/*
+ * Is the function active already among the callers that its full name tells? A part of a function
+ * counts as that function.
+ */
 static bool is_nested(const char *full, const char *plain)
 {
 	char token[4096], caller[4096];
@@ -55,7 +61,8 @@ static void name_nodes(struct work *w)
 {
 	char plain[4096], whole[4096];
 	for (size_t i = 0; i < w->n; i++) {
-		const char *full = w->g->sum->functions[i].name ? w->g->sum->functions[i].name : "???";
+		const char *full =
+			w->g->sum->functions[i].name ? w->g->sum->functions[i].name : "???";
 		snprintf(whole, sizeof(whole), "%.*s", (int)name_length(full), full);
 		account_plain_function(whole, plain, sizeof(plain));
 		w->g->name[i] = account_name(w->g->names, plain);
@@ -151,7 +158,8 @@ static void index_edges(struct work *w)
 		const struct cgsum_edge *x = &s->edges[k];
 		w->edge[at[x->to]++] = k;
 		/* A call that took nothing still says who called. */
-		w->share[k] = x->from == x->to ? 0 : (double)x->inclusive_ir + 1e-6 * (double)x->calls;
+		w->share[k] =
+			x->from == x->to ? 0 : (double)x->inclusive_ir + 1e-6 * (double)x->calls;
 		all[x->to] += w->share[k];
 	}
 	for (size_t k = 0; k < s->nedges; k++)
@@ -185,7 +193,8 @@ static void sort_nodes(struct work *w)
 			seen[i] = true;
 			w->order[tail++] = i;
 			for (; head < tail; head++)
-				for (size_t k = out[w->order[head]]; k < out[w->order[head] + 1]; k++)
+				for (size_t k = out[w->order[head]]; k < out[w->order[head] + 1];
+				     k++)
 					if (!seen[s->edges[k].to]) {
 						seen[s->edges[k].to] = true;
 						w->order[tail++] = s->edges[k].to;
@@ -269,8 +278,10 @@ static void find_reach(struct work *w)
 				for (size_t i = w->first[node]; i < w->first[node + 1]; i++) {
 					const struct cgsum_edge *x = &g->sum->edges[w->edge[i]];
 					double calls = (double)x->calls * carried(w, w->edge[i], p);
-					bool opens = p && enters(w, x) && w->entry[x->to] == p && g->mass[x->from * g->n_paths] > 0;
-					double above = opens ? 1 : g->reach[x->from * g->n_paths + p];
+					bool opens = p && enters(w, x) && w->entry[x->to] == p &&
+						     g->mass[x->from * g->n_paths] > 0;
+					double above =
+						opens ? 1 : g->reach[x->from * g->n_paths + p];
 					if (g->path_calls[p] > 0 && x->from != node)
 						v += fmin(above, calls / g->path_calls[p]);
 				}
@@ -283,7 +294,8 @@ static void find_reach(struct work *w)
 	}
 }
 
-void account_graph_make(const struct account_input *in, struct account_names **names, struct account_graph *g)
+void account_graph_make(const struct account_input *in, struct account_names **names,
+			struct account_graph *g)
 {
 	size_t n = in->sum->nfunctions, edges = in->sum->nedges;
 	*g = (struct account_graph){ .sum = in->sum, .names = names };
@@ -317,7 +329,8 @@ void account_graph_left(struct account_graph *g, const bool *fast)
 		const struct cgsum_edge *x = &g->sum->edges[k];
 		for (size_t p = 1; p < g->n_paths; p++) {
 			double mass = g->mass[x->from * g->n_paths + p];
-			if (mass > 0 && fast[x->from * g->n_paths + p] && !fast[x->to * g->n_paths + p])
+			if (mass > 0 && fast[x->from * g->n_paths + p] &&
+			    !fast[x->to * g->n_paths + p])
 				g->path_left[p] += (double)x->calls * mass;
 		}
 	}
@@ -325,6 +338,7 @@ void account_graph_left(struct account_graph *g, const bool *fast)
 
 void account_graph_release(struct account_graph *g)
 {
-	free(g->path), free(g->path_calls), free(g->path_left), free(g->mass), free(g->calls), free(g->reach), free(g->name), free(g->nested), free(g->part);
+	free(g->path), free(g->path_calls), free(g->path_left), free(g->mass), free(g->calls),
+		free(g->reach), free(g->name), free(g->nested), free(g->part);
 	*g = (struct account_graph){ 0 };
 }

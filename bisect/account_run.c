@@ -14,8 +14,21 @@
 #include <string.h>
 
 static const char *const allocator_entries[] = {
-	"malloc", "free", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign", "reallocarray", "valloc",
-	"pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "cfree", NULL,
+	"malloc",
+	"free",
+	"calloc",
+	"realloc",
+	"aligned_alloc",
+	"posix_memalign",
+	"memalign",
+	"reallocarray",
+	"valloc",
+	"pvalloc",
+	"malloc_usable_size",
+	"free_sized",
+	"free_aligned_sized",
+	"cfree",
+	NULL,
 };
 
 /* Debug information by object, opened when the first address asks. */
@@ -23,7 +36,7 @@ struct mapper {
 	struct opened {
 		char *path;
 		struct debuginfo *info; /* NULL: not readable, or not an ELF file */
-	} *objects;
+	} * objects;
 	size_t n, cap, last;
 };
 
@@ -45,15 +58,22 @@ static struct debuginfo *info_of(struct mapper *m, const char *object)
 	return o->info;
 }
 
-static size_t resolve(void *ctx, const char *object, uint64_t address, struct account_frame *out, size_t max)
+static size_t resolve(void *ctx, const char *object, uint64_t address, struct account_frame *out,
+		      size_t max)
 {
 	struct debuginfo_frame f[ACCOUNT_FRAMES];
 	struct debuginfo *info = info_of(ctx, object);
-	size_t n = info ? debuginfo_frames(info, address, f, max < ACCOUNT_FRAMES ? max : ACCOUNT_FRAMES) : 0;
+	size_t n = info ? debuginfo_frames(info, address, f,
+					   max < ACCOUNT_FRAMES ? max : ACCOUNT_FRAMES)
+			: 0;
 	for (size_t i = 0; i < n; i++)
-		out[i] = (struct account_frame){ .function = f[i].function, .file = f[i].file, .line = f[i].line,
-						 .decl_file = f[i].decl_file ? f[i].decl_file : f[i].file,
-						 .entry = f[i].entry, .instance = f[i].instance };
+		out[i] = (struct account_frame){ .function = f[i].function,
+						 .file = f[i].file,
+						 .line = f[i].line,
+						 .decl_file = f[i].decl_file ? f[i].decl_file
+									     : f[i].file,
+						 .entry = f[i].entry,
+						 .instance = f[i].instance };
 	return n;
 }
 
@@ -66,14 +86,18 @@ static void mapper_release(struct mapper *m)
 	free(m->objects);
 }
 
-void account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries, uint64_t operations,
-		    struct account_count *out)
+void account_of_sum(const struct cgsum *sum, const char *object, const char *const *entries,
+		    uint64_t operations, struct account_count *out)
 {
 	struct mapper m = { 0 };
 	uint64_t began = clock_mono_ns();
 	out->per_run = !operations;
-	struct account_input in = { .sum = sum, .object = object, .entries = entries, .operations = operations ? operations : 1,
-				    .resolve = resolve, .ctx = &m };
+	struct account_input in = { .sum = sum,
+				    .object = object,
+				    .entries = entries,
+				    .operations = operations ? operations : 1,
+				    .resolve = resolve,
+				    .ctx = &m };
 	account_make(&in, &out->account);
 	out->mapping_s = (double)(clock_mono_ns() - began) * 1e-9;
 	struct debuginfo *info = object ? info_of(&m, object) : NULL;
@@ -89,20 +113,25 @@ static char *linked_program(const struct callgrind_spec *spec)
 	return real ? real : x_strdup(spec->run.argv[0]);
 }
 
-static void take(const struct account_want *want, const struct callgrind_spec *spec, struct callgrind_result *r,
-		struct account_count *out)
+static void take(const struct account_want *want, const struct callgrind_spec *spec,
+		 struct callgrind_result *r, struct account_count *out)
 {
-	bool counted = r->outcome == CALLGRIND_EXACT || r->outcome == CALLGRIND_STATISTICAL || r->outcome == CALLGRIND_NOT_REPEATING;
+	bool counted = r->outcome == CALLGRIND_EXACT || r->outcome == CALLGRIND_STATISTICAL ||
+		       r->outcome == CALLGRIND_NOT_REPEATING;
 	snprintf(out->why, sizeof(out->why), "%s", r->why);
 	if (!counted || !r->n)
 		return;
 	out->exact = r->outcome == CALLGRIND_EXACT;
-	char *object = want->kind == RUN_PRELOAD ? x_strdup(r->object) : want->kind == RUN_LIBRARY ? linked_program(spec) : NULL;
-	account_of_sum(&r->sum, object, want->kind == RUN_LIBRARY ? allocator_entries : NULL, r->operations, out);
+	char *object = want->kind == RUN_PRELOAD   ? x_strdup(r->object)
+		       : want->kind == RUN_LIBRARY ? linked_program(spec)
+						   : NULL;
+	account_of_sum(&r->sum, object, want->kind == RUN_LIBRARY ? allocator_entries : NULL,
+		       r->operations, out);
 	free(object);
 }
 
-static int count_one(const struct account_want *want, const char *workloads, struct account_count *out, struct error *e)
+static int count_one(const struct account_want *want, const char *workloads,
+		     struct account_count *out, struct error *e)
 {
 	char **argv = bench_case_argv(want->c, 1, workloads, want->build->prefix);
 	struct callgrind_result r = { 0 };
@@ -110,14 +139,19 @@ static int count_one(const struct account_want *want, const char *workloads, str
 	if (!strstr(want->c->command[0], "{prefix}")) {
 		char *program = session_find_program(argv[0]);
 		if (!program)
-			rc = error_set(e, -ENOENT, "workload %s: no program '%s'", want->c->workload, argv[0]);
+			rc = error_set(e, -ENOENT, "workload %s: no program '%s'",
+				       want->c->workload, argv[0]);
 		free(argv[0]);
 		argv[0] = program ? program : x_strdup("");
 	}
 	struct callgrind_spec spec = {
-		.run = { .kind = want->kind, .subject = want->kind == RUN_EXEC ? NULL : want->build->artifact,
-			 .argv = (const char *const *)argv, .env = (const char *const *)want->c->environment },
-		.repeats = 1, .addresses = true, .callers = want->kind == RUN_EXEC ? 0 : ACCOUNT_CALLERS,
+		.run = { .kind = want->kind,
+			 .subject = want->kind == RUN_EXEC ? NULL : want->build->artifact,
+			 .argv = (const char *const *)argv,
+			 .env = (const char *const *)want->c->environment },
+		.repeats = 1,
+		.addresses = true,
+		.callers = want->kind == RUN_EXEC ? 0 : ACCOUNT_CALLERS,
 	};
 	session_exact_size(want->c, &spec.run);
 	if (!rc)
@@ -153,8 +187,9 @@ static void *work(void *arg)
 		size_t mine = p->next++;
 		struct error e = { 0 };
 		pthread_mutex_unlock(&p->lock);
-		int rc = child_interrupted() ? error_set(&e, -EINTR, "interrupted")
-					     : count_one(&p->want[mine], p->workloads, &p->out[mine], &e);
+		int rc = child_interrupted()
+				 ? error_set(&e, -EINTR, "interrupted")
+				 : count_one(&p->want[mine], p->workloads, &p->out[mine], &e);
 		pthread_mutex_lock(&p->lock);
 		if (rc)
 			error_set(&p->error, rc, "%s", e.text);
@@ -169,11 +204,17 @@ static void *work(void *arg)
 int account_run(const struct account_want *want, size_t n, unsigned jobs, const char *workloads,
 		account_progress *progress, void *ctx, struct account_count *out, struct error *e)
 {
-	struct pool p = { .want = want, .workloads = workloads, .out = out, .n = n, .progress = progress, .ctx = ctx,
+	struct pool p = { .want = want,
+			  .workloads = workloads,
+			  .out = out,
+			  .n = n,
+			  .progress = progress,
+			  .ctx = ctx,
 			  .lock = PTHREAD_MUTEX_INITIALIZER };
 	pthread_t threads[16];
 	unsigned wanted = jobs < 1 ? 1 : jobs > 16 ? 16 : jobs, started = 0;
-	while (started < wanted && started < n && !pthread_create(&threads[started], NULL, work, &p))
+	while (started < wanted && started < n &&
+	       !pthread_create(&threads[started], NULL, work, &p))
 		started++;
 	if (!started)
 		work(&p);

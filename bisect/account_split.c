@@ -41,12 +41,14 @@ static const char *line_at(const char *s, const char *end, size_t line)
 
 static void add_lines(const struct buf *text, size_t first, size_t n, struct buf *out)
 {
-	const char *begin = buf_str(text), *end = begin + text->len, *from = line_at(begin, end, first);
+	const char *begin = buf_str(text), *end = begin + text->len,
+		   *from = line_at(begin, end, first);
 	const char *to = line_at(from, end, n + 1);
 	buf_add(out, from, (size_t)(to - from));
 }
 
-void account_split_compose(const struct diff_file *f, const bool *with, const struct buf *old, const struct buf *new, struct buf *out)
+void account_split_compose(const struct diff_file *f, const bool *with, const struct buf *old,
+			   const struct buf *new, struct buf *out)
 {
 	size_t next = 1; /* line of old that is not written yet */
 	for (size_t i = 0; i < f->n_hunks; i++) {
@@ -73,7 +75,8 @@ static void find_units(struct account_split *s)
 		bool whole = f->status != 'M' || f->binary || !f->n_hunks || hunks > HUNKS_MAX;
 		for (size_t k = 0; k < (whole ? 1 : f->n_hunks); k++) {
 			x_grow(s->units, s->n_units, cap);
-			s->units[s->n_units++] = (struct account_split_unit){ i, whole ? WHOLE : k };
+			s->units[s->n_units++] =
+				(struct account_split_unit){ i, whole ? WHOLE : k };
 		}
 	}
 }
@@ -89,7 +92,9 @@ static void put_file(struct overlay *v, const char *path, struct buf *bytes, uns
 	x_grow(v->files, v->n, v->cap);
 	v->bytes = x_realloc(v->bytes, v->cap, sizeof(*v->bytes));
 	v->bytes[v->n] = *bytes;
-	v->files[v->n++] = (struct history_file){ .path = path, .bytes = buf_str(bytes), .n = bytes->len, .mode = mode };
+	v->files[v->n++] = (struct history_file){
+		.path = path, .bytes = buf_str(bytes), .n = bytes->len, .mode = mode
+	};
 	*bytes = (struct buf){ 0 };
 }
 
@@ -101,7 +106,8 @@ static void overlay_release(struct overlay *v)
 }
 
 /* What the units with[] make of one file of the parent. */
-static int change_file(struct splitter *w, size_t file, const bool *with, struct overlay *v, struct error *e)
+static int change_file(struct splitter *w, size_t file, const bool *with, struct overlay *v,
+		       struct error *e)
 {
 	const struct diff_file *f = &w->out->diff.files[file];
 	struct history *h = w->o->subject->history;
@@ -161,7 +167,8 @@ static int does_build(void *ctx, const bool *with, size_t n, bool *builds, struc
 	int rc = build_set(w, with, &b, e);
 	*builds = !rc && b.outcome == BUILD_OK;
 	if (!rc && w->o->say) {
-		char *line = x_printf("%zu of %zu hunks: %s", set, n, build_outcome_name(b.outcome));
+		char *line =
+			x_printf("%zu of %zu hunks: %s", set, n, build_outcome_name(b.outcome));
 		w->o->say(w->o->ctx, line);
 		free(line);
 	}
@@ -194,15 +201,21 @@ static int want_set(struct splitter *w, const bool *with, size_t *at, struct err
 
 static int count_all(struct splitter *w, struct error *e)
 {
-	static const enum run_kind kinds[] = { [CONFIG_PRELOAD] = RUN_PRELOAD, [CONFIG_EXEC] = RUN_EXEC, [CONFIG_LIBRARY] = RUN_LIBRARY };
+	static const enum run_kind kinds[] = { [CONFIG_PRELOAD] = RUN_PRELOAD,
+					       [CONFIG_EXEC] = RUN_EXEC,
+					       [CONFIG_LIBRARY] = RUN_LIBRARY };
 	struct account_want *want = x_calloc(w->n_counted + 1, sizeof(*want));
 	struct account_count *counts = x_calloc(w->n_counted + 1, sizeof(*counts));
 	for (size_t i = 0; i < w->n_counted; i++)
-		want[i] = (struct account_want){ .build = &w->counted[i].build, .kind = kinds[w->o->subject->config->subject.use], .c = w->o->c };
-	int rc = account_run(want, w->n_counted, w->o->subject->jobs, w->o->workloads, NULL, NULL, counts, e);
+		want[i] = (struct account_want){ .build = &w->counted[i].build,
+						 .kind = kinds[w->o->subject->config->subject.use],
+						 .c = w->o->c };
+	int rc = account_run(want, w->n_counted, w->o->subject->jobs, w->o->workloads, NULL, NULL,
+			     counts, e);
 	for (size_t i = 0; i < w->n_counted; i++) {
 		if (counts[i].counted)
-			w->counted[i].per_op = counts[i].account.total_ir / (double)counts[i].account.operations;
+			w->counted[i].per_op =
+				counts[i].account.total_ir / (double)counts[i].account.operations;
 		account_count_release(&counts[i]);
 	}
 	w->out->counts = w->n_counted;
@@ -257,14 +270,18 @@ static int measure(struct splitter *w, struct error *e)
 	rc = rc ? rc : count_all(w, e);
 	w->out->parts = x_calloc(n + 1, sizeof(*w->out->parts));
 	for (size_t i = 0; i < n && !rc; i++)
-		w->out->parts[i] = (struct account_split_part){ .put_on = cost_at(w, at[i][1]) - cost_at(w, at[i][0]),
-								.taken_off = cost_at(w, at[i][3]) - cost_at(w, at[i][2]),
-								.silent = at[i][0] == at[i][1] && (at[i][2] == at[i][3] || at[i][2] == SIZE_MAX) };
+		w->out->parts[i] = (struct account_split_part){
+			.put_on = cost_at(w, at[i][1]) - cost_at(w, at[i][0]),
+			.taken_off = cost_at(w, at[i][3]) - cost_at(w, at[i][2]),
+			.silent = at[i][0] == at[i][1] &&
+				  (at[i][2] == at[i][3] || at[i][2] == SIZE_MAX)
+		};
 	if (!rc) {
 		w->out->parent = cost_at(w, ends[0]);
 		w->out->commit = cost_at(w, ends[1]);
 		if (!isfinite(w->out->parent) || !isfinite(w->out->commit))
-			rc = error_set(e, -ENODATA, "%s of %s could not be counted", isfinite(w->out->parent) ? "the tree" : "the parent",
+			rc = error_set(e, -ENODATA, "%s of %s could not be counted",
+				       isfinite(w->out->parent) ? "the tree" : "the parent",
 				       w->o->commit->short_id);
 	}
 	free(at), free(with);
@@ -282,34 +299,42 @@ static int check_ends(struct splitter *w, struct error *e)
 			with[i] = end;
 		rc = build_set(w, with, &b, e);
 		if (!rc && b.outcome != BUILD_OK)
-			rc = error_set(e, -ENODATA, "%s %s does not build (%s), so its change cannot be taken apart: see %s",
-				       end ? "the commit" : "the parent of", w->o->commit->short_id, build_outcome_name(b.outcome), b.log ? b.log : "its log");
+			rc = error_set(e, -ENODATA,
+				       "%s %s does not build (%s), so its change cannot be taken "
+				       "apart: see %s",
+				       end ? "the commit" : "the parent of", w->o->commit->short_id,
+				       build_outcome_name(b.outcome), b.log ? b.log : "its log");
 		build_release(&b);
 	}
 	free(with);
 	return rc;
 }
 
-int account_split_run(const struct account_split_options *o, struct account_split *out, struct error *e)
+int account_split_run(const struct account_split_options *o, struct account_split *out,
+		      struct error *e)
 {
 	struct splitter w = { .o = o, .out = out };
 	size_t n_paths;
 	const char *const *paths = subject_paths(o->subject, &n_paths);
 	*out = (struct account_split){ 0 };
 	if (!o->commit->n_parents)
-		return error_set(e, -EINVAL, "%s has no parent to be split against", o->commit->short_id);
+		return error_set(e, -EINVAL, "%s has no parent to be split against",
+				 o->commit->short_id);
 	int rc = history_lookup(o->subject->history, o->commit->parents[0], &w.parent, e);
 	if (!rc)
-		rc = diff_trees(o->subject->history, &w.parent, o->commit, paths, n_paths, 0, &out->diff, e);
+		rc = diff_trees(o->subject->history, &w.parent, o->commit, paths, n_paths, 0,
+				&out->diff, e);
 	if (!rc) {
 		find_units(out);
 		if (!out->n_units)
-			rc = error_set(e, -ENODATA, "%s changes nothing of the subject", o->commit->short_id);
+			rc = error_set(e, -ENODATA, "%s changes nothing of the subject",
+				       o->commit->short_id);
 	}
 	if (!rc)
 		rc = check_ends(&w, e);
 	if (!rc)
-		rc = split_find(out->n_units, does_build, &w, o->limit ? o->limit : LIMIT, &out->split, e);
+		rc = split_find(out->n_units, does_build, &w, o->limit ? o->limit : LIMIT,
+				&out->split, e);
 	if (!rc)
 		rc = measure(&w, e);
 	for (size_t i = 0; i < w.n_counted; i++)

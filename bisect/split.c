@@ -57,31 +57,55 @@ static size_t members(const bool *set, size_t n, size_t *list)
 }
 
 /*
- * Take out of `set` what base + keep + set builds without: first large pieces, then smaller ones, at last single units.
- * set, keep: unit sets without common members; with: scratch that holds base + keep + set, and again at the end.
+ * Does what is in groups and the unit build with list[from, to) alone, or (others) with all of the
+ * list but that?
  */
-static void shrink(struct finder *f, bool *set, bool *with)
+static bool builds_with(struct finder *f, const bool *fixed, const size_t *list, size_t n,
+			size_t from, size_t to, bool others)
 {
-	size_t *list = x_calloc(f->n + 1, sizeof(*list)), n = members(set, f->n, list);
-	for (size_t piece = n; piece && !f->rc && !f->spent; piece = piece == 1 ? 0 : (piece + 1) / 2) {
-		for (size_t from = 0; from < n;) {
-			size_t to = from + piece < n ? from + piece : n;
-			for (size_t i = from; i < to; i++)
-				with[list[i]] = false;
-			if (ask(f, with)) {
-				for (size_t i = from; i < to; i++)
-					set[list[i]] = false;
-				memmove(list + from, list + to, (n - to) * sizeof(*list));
-				n -= to - from;
-			} else {
-				for (size_t i = from; i < to; i++)
-					with[list[i]] = true;
-				from = to;
-			}
+	bool *with = x_calloc(f->n, sizeof(*with));
+	memcpy(with, fixed, f->n * sizeof(*with));
+	for (size_t i = 0; i < n; i++)
+		if ((i >= from && i < to) != others)
+			with[list[i]] = true;
+	bool yes = ask(f, with);
+	free(with);
+	return yes;
+}
+
+/*
+ * The algorithm ddmin: a piece that suffices alone, else all but a piece, else smaller pieces.
+ * fixed: units that are there in any case; set: in: units of which all together build, out: as few
+ * of them as it takes.
+ */
+static void shrink(struct finder *f, const bool *fixed, bool *set)
+{
+	size_t *list = x_calloc(f->n + 1, sizeof(*list)), n = members(set, f->n, list), pieces = 1;
+	while (n && pieces <= n && !f->rc && !f->spent) {
+		size_t size = (n + pieces - 1) / pieces, from = 0;
+		bool alone = false, found = false;
+		for (; from < n && !found; from += found ? 0 : size)
+			found = alone = pieces > 1 &&
+					builds_with(f, fixed, list, n, from, from + size, false);
+		if (!found)
+			for (from = 0; from < n && !found; from += found ? 0 : size)
+				found = builds_with(f, fixed, list, n, from, from + size, true);
+		size_t to = from + size < n ? from + size : n;
+		if (alone) {
+			memmove(list, list + from, (to - from) * sizeof(*list));
+			n = to - from;
+			pieces = n > 1 ? 2 : 1;
+		} else if (found) {
+			memmove(list + from, list + to, (n - to) * sizeof(*list));
+			n -= to - from;
+			pieces = pieces > 2 ? pieces - 1 : n > 1 ? 2 : 1;
+		} else {
+			pieces = pieces == n ? n + 1 : 2 * pieces < n ? 2 * pieces : n;
 		}
-		if (piece == 1)
-			break;
 	}
+	memset(set, 0, f->n * sizeof(*set));
+	for (size_t i = 0; i < n; i++)
+		set[list[i]] = true;
 	free(list);
 }
 
@@ -113,7 +137,10 @@ static void find_singles(struct finder *f, bool *rest)
 	free(with);
 }
 
-/* Take single units off the whole as long as what is left builds: off[] in the order of taking. Returns how many. */
+/*
+ * Take single units off the whole as long as what is left builds: off[] in the order of taking.
+ * Returns how many.
+ */
 static size_t peel(struct finder *f, bool *rest, bool *whole, size_t *off)
 {
 	size_t n = 0;
@@ -135,14 +162,20 @@ static size_t peel(struct finder *f, bool *rest, bool *whole, size_t *off)
 	return n;
 }
 
-/* The unit with as few others of the rest as it takes to build on what is in groups already: the next group. */
-static void grow_base(struct finder *f, size_t unit, bool *rest, const bool *whole)
+/*
+ * The unit with as few others of the rest as it takes to build on what is in groups already: the
+ * next group.
+ */
+static void add_smallest(struct finder *f, size_t unit, bool *rest)
 {
-	bool *set = x_calloc(f->n, sizeof(*set)), *with = x_calloc(f->n, sizeof(*with));
-	memcpy(with, whole, f->n * sizeof(*with));
+	bool *set = x_calloc(f->n, sizeof(*set)), *fixed = x_calloc(f->n, sizeof(*fixed));
 	memcpy(set, rest, f->n * sizeof(*set));
+	for (size_t i = 0; i < f->out->n_groups; i++)
+		for (size_t k = 0; k < f->out->groups[i].n_units; k++)
+			fixed[f->out->groups[i].units[k]] = true;
 	set[unit] = false;
-	shrink(f, set, with);
+	fixed[unit] = true;
+	shrink(f, fixed, set);
 	set[unit] = true;
 	if (!f->rc && !f->spent) {
 		add_group(f, group_of(set, f->n, false));
@@ -150,7 +183,7 @@ static void grow_base(struct finder *f, size_t unit, bool *rest, const bool *who
 			if (set[i])
 				rest[i] = false;
 	}
-	free(set), free(with);
+	free(set), free(fixed);
 }
 
 static void find_chain(struct finder *f, bool *rest)
@@ -162,7 +195,7 @@ static void find_chain(struct finder *f, bool *rest)
 	size_t n_off = peel(f, rest, whole, off);
 	for (size_t i = 0; i < f->n && !f->rc && !f->spent; i++)
 		if (rest[i])
-			grow_base(f, i, rest, whole);
+			add_smallest(f, i, rest);
 	if (memchr(rest, true, f->n * sizeof(*rest)))
 		add_group(f, group_of(rest, f->n, false));
 	while (n_off-- > 0) {
@@ -173,10 +206,13 @@ static void find_chain(struct finder *f, bool *rest)
 	free(whole), free(one), free(off);
 }
 
-int split_find(size_t n, split_builds *builds, void *ctx, size_t limit, struct split *out, struct error *e)
+int split_find(size_t n, split_builds *builds, void *ctx, size_t limit, struct split *out,
+	       struct error *e)
 {
 	*out = (struct split){ 0 };
-	struct finder f = { .n = n, .limit = limit, .builds = builds, .ctx = ctx, .e = e, .out = out };
+	struct finder f = {
+		.n = n, .limit = limit, .builds = builds, .ctx = ctx, .e = e, .out = out
+	};
 	bool *rest = x_calloc(n + 1, sizeof(*rest));
 	for (size_t i = 0; i < n; i++)
 		rest[i] = true;

@@ -9,10 +9,11 @@
 /*
  * The units of a commit (its hunks) in groups that build. Pure: what builds is asked of the caller.
  *
- * Every unit is in one group. Units that build on the parent by themselves come first, each a group. The others follow as
- * a chain: the parent with all groups up to any one of the chain builds. A group of the chain is one unit that could be
- * taken off all that follows it, or where none could, a smallest set by delta debugging (Zeller and Hildebrandt,
- * "Simplifying and Isolating Failure-Inducing Input", 2002).
+ * Every unit is in one group. Units that build on the parent by themselves come first, each a
+ * group. The others follow as a chain: the parent with all groups up to any one of the chain
+ * builds. A group of the chain is one unit that could be taken off all that follows it, or where
+ * none could, a smallest set by delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating
+ * Failure-Inducing Input", 2002).
  */
 struct split_group {
 	size_t *units;
@@ -32,8 +33,8 @@ struct split {
 typedef int split_builds(void *ctx, const bool *with, size_t n, bool *builds, struct error *e);
 
 /*
- * n units, of which all together are known to build. limit: sets to try at most. Returns 0, or what the caller's function
- * returned.
+ * n units, of which all together are known to build. limit: sets to try at most. Returns 0, or what
+ * the caller's function returned.
  */
 int split_find(size_t n, split_builds *builds, void *ctx, size_t limit, struct split *out,
 	       struct error *e);

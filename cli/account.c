@@ -11,29 +11,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char help_account[] =
-	"what each function of the subject costs, and which of it is on the fast path\n"
-	"\n"
-	"usage: hakperf account [OPTION ...] REV\n"
-	"       hakperf account [OPTION ...] A B\n"
-	"       hakperf account [OPTION ...] --split COMMIT\n"
-	"\n"
-	"Counts the instructions of the region of interest by callgrind, exactly, and says where they went: malloc, free and the\n"
-	"other entry points apart, by function and by code inlined into it. With two revisions: what is new, gone, grown or\n"
-	"moved, by part, and beside each hunk of the difference what its lines cost before and after.\n"
-	"\n"
-	"  --workload W   workload of hakperf.ini; default: those of [main] exact\n"
-	"  --class C      its size class; default: all, and the one of [main] bisect in full\n"
-	"  --variant V    build variant; default: the first\n"
-	"  --where F      is function F on the fast path: what it costs there, and what removing it can bring at most\n"
-	"  --asm F        the instructions of F that ran, with counts, source lines and inlined code; of two revisions side by side\n"
-	"  --split        which hunks of the commit carry its change: in groups that build, put on the parent and taken off again\n"
-	"  --cycles       cycles per operation too: counted where there is a PMU, else estimated; a few seconds a case\n"
-	"  --all          every row, however cheap\n"
-	"  --wait T       wait for another session of this machine (default 0)\n"
-	"  --db FILE, --config FILE, --json\n"
-	"\n"
-	"Exit: 0 answered, 2 wrong use, 3 not possible here.\n";
+const char help_account[] = "what each function of the subject costs, and which of it is on the "
+			    "fast path\n"
+			    "\n"
+			    "usage: hakperf account [OPTION ...] REV\n"
+			    "       hakperf account [OPTION ...] A B\n"
+			    "       hakperf account [OPTION ...] --split COMMIT\n"
+			    "\n"
+			    "Counts the instructions of the region of interest by callgrind, "
+			    "exactly, and says where they went: malloc, free and the\n"
+			    "other entry points apart, by function and by code inlined into it. "
+			    "With two revisions: what is new, gone, grown or\n"
+			    "moved, by part, and beside each hunk of the difference what its lines "
+			    "cost before and after.\n"
+			    "\n"
+			    "  --workload W   workload of hakperf.ini; default: those of [main] "
+			    "exact\n"
+			    "  --class C      its size class; default: all, and the one of [main] "
+			    "bisect in full\n"
+			    "  --variant V    build variant; default: the first\n"
+			    "  --where F      is function F on the fast path: what it costs there, "
+			    "and what removing it can bring at most\n"
+			    "  --asm F        the instructions of F that ran, with counts, source "
+			    "lines and inlined code; of two revisions side by side\n"
+			    "  --split        which hunks of the commit carry its change: in "
+			    "groups that build, put on the parent and taken off again\n"
+			    "  --cycles       cycles per operation too: counted where there is a "
+			    "PMU, else estimated; a few seconds a case\n"
+			    "  --all          every row, however cheap\n"
+			    "  --wait T       wait for another session of this machine (default "
+			    "0)\n"
+			    "  --db FILE, --config FILE, --json\n"
+			    "\n"
+			    "Exit: 0 answered, 2 wrong use, 3 not possible here.\n";
 
 struct asked {
 	const char *workload, *class_name, *variant, *config, *db, *where, *listing;
@@ -44,10 +54,19 @@ struct asked {
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "variant", required_argument, NULL, 'v' },
-		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { "all", no_argument, NULL, 'a' },
-		{ "where", required_argument, NULL, 'f' }, { "asm", required_argument, NULL, 'i' }, { "cycles", no_argument, NULL, 'y' }, { "split", no_argument, NULL, 's' },
-		{ "wait", required_argument, NULL, 'W' }, { "db", required_argument, NULL, 'D' }, { 0 },
+		{ "workload", required_argument, NULL, 'w' },
+		{ "class", required_argument, NULL, 'C' },
+		{ "variant", required_argument, NULL, 'v' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "all", no_argument, NULL, 'a' },
+		{ "where", required_argument, NULL, 'f' },
+		{ "asm", required_argument, NULL, 'i' },
+		{ "cycles", no_argument, NULL, 'y' },
+		{ "split", no_argument, NULL, 's' },
+		{ "wait", required_argument, NULL, 'W' },
+		{ "db", required_argument, NULL, 'D' },
+		{ 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
@@ -64,16 +83,20 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'D': a->db = optarg; break;
 		case 'W':
 			if (!cli_seconds(optarg, &a->wait))
-				return cli_usage("account", "'%s' is not a value that --wait takes", optarg);
+				return cli_usage("account", "'%s' is not a value that --wait takes",
+						 optarg);
 			break;
 		default: return CLI_USAGE;
 		}
 	}
 	if ((a->where || a->split) && argc - optind != 1)
-		return cli_usage("account", "--%s takes one revision", a->where ? "where" : "split");
+		return cli_usage("account", "--%s takes one revision",
+				 a->where ? "where" : "split");
 	if (a->split && (a->where || a->listing || a->cycles))
 		return cli_usage("account", "--split stands alone");
-	return argc - optind == 1 || argc - optind == 2 ? 0 : cli_usage("account", "write one revision, or two");
+	return argc - optind == 1 || argc - optind == 2 ? 0
+							: cli_usage("account", "write one "
+									       "revision, or two");
 }
 
 static int add_cases(struct accounting *x, const struct asked *a, struct error *e)
@@ -84,15 +107,21 @@ static int add_cases(struct accounting *x, const struct asked *a, struct error *
 	if (a->workload)
 		rc = measure_cell(m, a->workload, a->class_name, false, true, e);
 	for (size_t i = 0; !rc && !a->workload && i < main_job->n_exact; i++)
-		rc = measure_cell(m, main_job->exact[i].workload, a->class_name ? a->class_name : main_job->exact[i].class_name, false, true, e);
+		rc = measure_cell(m, main_job->exact[i].workload,
+				  a->class_name ? a->class_name : main_job->exact[i].class_name,
+				  false, true, e);
 	if (!rc && !a->workload && !main_job->n_exact && main_job->bisect.workload)
-		rc = measure_cell(m, main_job->bisect.workload, a->class_name ? a->class_name : main_job->bisect.class_name, false, true, e);
+		rc = measure_cell(m, main_job->bisect.workload,
+				  a->class_name ? a->class_name : main_job->bisect.class_name,
+				  false, true, e);
 	if (!rc && !m->n_cases)
-		rc = error_set(e, -EINVAL, "%s names nothing to count ([main] exact = …): say --workload", m->p->config.path);
+		rc = error_set(e, -EINVAL,
+			       "%s names nothing to count ([main] exact = …): say --workload",
+			       m->p->config.path);
 	const struct config_cell *cell = &main_job->bisect;
 	for (size_t k = 0; !rc && k < m->n_cases && cell->workload; k++)
-		if (!strcmp(m->cases[k].c.workload, cell->workload) && cell->class_name && m->cases[k].c.size_class &&
-		    !strcmp(m->cases[k].c.size_class, cell->class_name))
+		if (!strcmp(m->cases[k].c.workload, cell->workload) && cell->class_name &&
+		    m->cases[k].c.size_class && !strcmp(m->cases[k].c.size_class, cell->class_name))
 			x->detail = k;
 	return rc;
 }
@@ -120,23 +149,29 @@ static int check_builds(const struct measure *m, struct error *e)
 {
 	for (size_t i = 0; i < m->n_arms; i++)
 		if (m->arms[i].build.outcome != BUILD_OK)
-			return error_set(e, -ENOENT, "%s cannot be counted: its build is %s: %s", m->arms[i].label,
-					 build_outcome_name(m->arms[i].build.outcome), m->arms[i].build.detail ? m->arms[i].build.detail : "");
+			return error_set(e, -ENOENT, "%s cannot be counted: its build is %s: %s",
+					 m->arms[i].label,
+					 build_outcome_name(m->arms[i].build.outcome),
+					 m->arms[i].build.detail ? m->arms[i].build.detail : "");
 	return 0;
 }
 
 static int count_all(struct accounting *x, struct error *e)
 {
-	static const enum run_kind kinds[] = { [CONFIG_PRELOAD] = RUN_PRELOAD, [CONFIG_EXEC] = RUN_EXEC, [CONFIG_LIBRARY] = RUN_LIBRARY };
+	static const enum run_kind kinds[] = { [CONFIG_PRELOAD] = RUN_PRELOAD,
+					       [CONFIG_EXEC] = RUN_EXEC,
+					       [CONFIG_LIBRARY] = RUN_LIBRARY };
 	struct measure *m = &x->m;
 	size_t n = m->n_cases * m->n_arms;
 	struct account_want *want = x_calloc(n, sizeof(*want));
 	x->counts = x_calloc(n, sizeof(*x->counts));
 	for (size_t i = 0; i < n; i++)
-		want[i] = (struct account_want){ .build = &m->arms[i % m->n_arms].build, .kind = kinds[m->p->config.subject.use],
+		want[i] = (struct account_want){ .build = &m->arms[i % m->n_arms].build,
+						 .kind = kinds[m->p->config.subject.use],
 						 .c = &m->cases[i / m->n_arms].c };
 	progress_begin(&m->progress, "counting instructions", (double)n);
-	int rc = account_run(want, n, m->p->subject.jobs, m->p->workloads, counted, x, x->counts, e);
+	int rc =
+		account_run(want, n, m->p->subject.jobs, m->p->workloads, counted, x, x->counts, e);
 	progress_end(&m->progress);
 	free(want);
 	return rc;
@@ -147,7 +182,8 @@ static int find_diff(struct accounting *x, struct error *e)
 	size_t n;
 	struct subject *s = &x->m.p->subject;
 	const char *const *paths = subject_paths(s, &n);
-	int rc = diff_trees(s->history, &x->m.arms[0].commit, &x->m.arms[1].commit, paths, n, 0, &x->diff, e);
+	int rc = diff_trees(s->history, &x->m.arms[0].commit, &x->m.arms[1].commit, paths, n, 0,
+			    &x->diff, e);
 	x->has_diff = !rc;
 	return rc;
 }
@@ -155,7 +191,9 @@ static int find_diff(struct accounting *x, struct error *e)
 static json_t *case_json(const struct accounting *x, size_t k)
 {
 	char name[128];
-	json_t *list = json_array(), *j = json_pack("{s:s}", "case", bench_case_name(&x->m.cases[k].c, name, sizeof(name)));
+	json_t *list = json_array(),
+	       *j = json_pack("{s:s}", "case",
+			      bench_case_name(&x->m.cases[k].c, name, sizeof(name)));
 	for (size_t a = 0; a < x->m.n_arms; a++) {
 		json_t *one = account_json(accounting_of(x, k, a));
 		json_object_set_new(one, "commit", json_string(x->m.arms[a].commit.id));
@@ -164,7 +202,8 @@ static json_t *case_json(const struct accounting *x, size_t k)
 	json_object_set_new(j, "accounts", list);
 	if (x->m.n_arms < 2 || !accounting_of(x, k, 0)->counted || !accounting_of(x, k, 1)->counted)
 		return j;
-	const struct account *a = &accounting_of(x, k, 0)->account, *b = &accounting_of(x, k, 1)->account;
+	const struct account *a = &accounting_of(x, k, 0)->account,
+			     *b = &accounting_of(x, k, 1)->account;
 	const struct config *c = &x->m.p->config;
 	struct account_diff d;
 	struct account_hunks h;
@@ -177,7 +216,8 @@ static json_t *case_json(const struct accounting *x, size_t k)
 	return j;
 }
 
-static int answer_json(struct accounting *x, const struct asked *a, char **revisions, int n, struct error *e)
+static int answer_json(struct accounting *x, const struct asked *a, char **revisions, int n,
+		       struct error *e)
 {
 	json_t *cases = json_array(), *request = json_object(), *list = json_array();
 	int rc = 0;
@@ -190,7 +230,8 @@ static int answer_json(struct accounting *x, const struct asked *a, char **revis
 			json_object_set_new(one, "costs", costs);
 		}
 		if (a->where)
-			json_object_set_new(one, "where", accounting_where(x, k, a->where, NULL, e));
+			json_object_set_new(one, "where",
+					    accounting_where(x, k, a->where, NULL, e));
 		if (a->listing) {
 			rc = accounting_asm(x, k, a->listing, NULL, &listing, e);
 			json_object_set_new(one, "assembly", listing);
@@ -200,10 +241,14 @@ static int answer_json(struct accounting *x, const struct asked *a, char **revis
 	for (int i = 0; i < n; i++)
 		json_array_append_new(list, cli_json_string(revisions[i]));
 	json_object_set_new(request, "revisions", list);
-	const char *const words[][2] = { { "workload", a->workload }, { "class", a->class_name }, { "variant", a->variant },
-					 { "where", a->where }, { "asm", a->listing } };
+	const char *const words[][2] = { { "workload", a->workload },
+					 { "class", a->class_name },
+					 { "variant", a->variant },
+					 { "where", a->where },
+					 { "asm", a->listing } };
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		json_object_set_new(request, words[i][0], words[i][1] ? cli_json_string(words[i][1]) : json_null());
+		json_object_set_new(request, words[i][0],
+				    words[i][1] ? cli_json_string(words[i][1]) : json_null());
 	json_t *result = json_pack("{s:o}", "cases", cases);
 	if (rc) {
 		json_decref(request), json_decref(result);
@@ -222,7 +267,11 @@ static int answer_text(struct accounting *x, const struct asked *a, struct error
 		return 0;
 	}
 	for (size_t i = 0; i < x->m.n_arms; i++)
-		printf("%s%s  %s  %s\n", x->m.n_arms < 2 ? "" : i ? "B  " : "A  ", x->m.arms[i].commit.short_id, x->m.arms[i].label,
+		printf("%s%s  %s  %s\n",
+		       x->m.n_arms < 2 ? ""
+		       : i             ? "B  "
+				       : "A  ",
+		       x->m.arms[i].commit.short_id, x->m.arms[i].label,
 		       x->m.arms[i].commit.subject);
 	putchar('\n');
 	if (a->listing) {
@@ -265,7 +314,8 @@ int cmd_account(int argc, char **argv)
 	struct project p;
 	struct accounting x = { .all = a.all };
 	bool timed = a.cycles || a.where;
-	rc = project_open(&p, a.config, a.db, PROJECT_SUBJECT | (timed ? PROJECT_STORE_WRITE : 0), &e);
+	rc = project_open(&p, a.config, a.db, PROJECT_SUBJECT | (timed ? PROJECT_STORE_WRITE : 0),
+			  &e);
 	if (!rc)
 		measure_init(&x.m, &p, a.variant);
 	for (int i = optind; !rc && i < argc; i++) {
@@ -275,7 +325,8 @@ int cmd_account(int argc, char **argv)
 			rc = measure_revision(&x.m, &c, argv[i], &e);
 	}
 	if (!rc && argc - optind == 2 && x.m.n_arms == 1)
-		rc = error_set(&e, -EINVAL, "%s and %s are the same commit", argv[optind], argv[optind + 1]);
+		rc = error_set(&e, -EINVAL, "%s and %s are the same commit", argv[optind],
+			       argv[optind + 1]);
 	if (!rc)
 		rc = add_cases(&x, &a, &e);
 	if (!rc && (a.where || a.listing || a.split) && !a.workload && !a.class_name)
@@ -297,7 +348,8 @@ int cmd_account(int argc, char **argv)
 	if (!rc && timed)
 		rc = accounting_time(&x, "account", a.wait, &e);
 	if (!rc)
-		rc = a.json ? answer_json(&x, &a, argv + optind, argc - optind, &e) : answer_text(&x, &a, &e);
+		rc = a.json ? answer_json(&x, &a, argv + optind, argc - optind, &e)
+			    : answer_text(&x, &a, &e);
 	rc = measure_close(&x.m, rc, &e);
 out:
 	accounting_release(&x);

@@ -7,16 +7,17 @@
 #include <stdio.h>
 
 /*
- * The verb `account` and what it prints. One or two revisions, each built, each case counted once a revision.
+ * The verb `account` and what it prints. One or two revisions, each built, each case counted once a
+ * revision.
  */
 struct accounting {
-	struct measure m;	 /* one or two arms, the cases */
+	struct measure m;             /* one or two arms, the cases */
 	struct account_count *counts; /* n_cases × n_arms */
-	size_t detail;		 /* the case that is told in full */
-	struct diff diff;	 /* between the two revisions, without context lines */
+	size_t detail;                /* the case that is told in full */
+	struct diff diff;             /* between the two revisions, without context lines */
 	bool has_diff;
-	bool all;		 /* every row, however cheap */
-	bool timed;		 /* accounting_time() is done */
+	bool all;   /* every row, however cheap */
+	bool timed; /* accounting_time() is done */
 };
 
 struct account_count *accounting_of(const struct accounting *x, size_t case_index, size_t arm);
@@ -31,7 +32,8 @@ void show_account_change(const struct accounting *x, FILE *to);
 void show_account_diff(const struct accounting *x, size_t case_index, FILE *to);
 
 /*
- * Cycles: a few rounds of N and 2N operations of the cases marked `timed`, in the record as any measurement.
+ * Cycles: a few rounds of N and 2N operations of the cases marked `timed`, in the record as any
+ * measurement.
  */
 int accounting_time(struct accounting *x, const char *verb, double lock_wait_s, struct error *e);
 
@@ -42,18 +44,32 @@ struct accounting_cost {
 };
 
 /* What one operation adds to a metric; false: not measured here. */
-bool accounting_cost(struct accounting *x, size_t case_index, size_t arm, const char *metric, struct accounting_cost *out, struct error *e);
+bool accounting_cost(struct accounting *x, size_t case_index, size_t arm, const char *metric,
+		     struct accounting_cost *out, struct error *e);
 
 /* By the PMU where it counts, else estimated. */
-bool accounting_cycles(struct accounting *x, size_t case_index, size_t arm, struct accounting_cost *out, struct error *e);
+bool accounting_cycles(struct accounting *x, size_t case_index, size_t arm,
+		       struct accounting_cost *out, struct error *e);
 void show_account_cycles(struct accounting *x, FILE *to, struct error *e);
 json_t *accounting_costs_json(struct accounting *x, size_t case_index, size_t arm, struct error *e);
 
-/* Is the function on the fast path? Prints a line a path (to: NULL: nothing) and returns the same as JSON. */
-json_t *accounting_where(struct accounting *x, size_t case_index, const char *function, FILE *to, struct error *e);
+/*
+ * Is the function on the fast path? Prints a line a path (to: NULL: nothing) and returns the same
+ * as JSON.
+ */
+json_t *accounting_where(struct accounting *x, size_t case_index, const char *function, FILE *to,
+			 struct error *e);
 
-/* The instructions of a function that ran, of two revisions side by side. -ENOENT: none ran in any. The caller owns *out. */
-int accounting_asm(struct accounting *x, size_t case_index, const char *function, FILE *to, json_t **out, struct error *e);
+/*
+ * The instructions of a function that ran, of two revisions side by side. -ENOENT: none ran in any.
+ * The caller owns *out.
+ */
+int accounting_asm(struct accounting *x, size_t case_index, const char *function, FILE *to,
+		   json_t **out, struct error *e);
 
-/* Which hunks of arm 0's commit carry its change: built and counted group by group, then printed. */
-int accounting_split(struct accounting *x, size_t case_index, bool json, const char *revision, struct error *e);
+/*
+ * Which hunks of arm 0's commit carry its change: built and counted group by group, then printed.
+
+ */
+int accounting_split(struct accounting *x, size_t case_index, bool json, const char *revision,
+		     struct error *e);

@@ -25,10 +25,15 @@ static char *unit_name(const struct account_split *s, size_t unit)
 	history_escape(raw, strlen(raw), false, &path);
 	char *name;
 	if (u->hunk == SIZE_MAX) {
-		name = x_printf("%s (%s)", buf_str(&path), f->status == 'A' ? "new" : f->status == 'D' ? "removed" : f->status == 'R' ? "renamed" : "whole");
+		name = x_printf("%s (%s)", buf_str(&path),
+				f->status == 'A'   ? "new"
+				: f->status == 'D' ? "removed"
+				: f->status == 'R' ? "renamed"
+						   : "whole");
 	} else {
 		const struct diff_hunk *h = &f->hunks[u->hunk];
-		name = x_printf("%s:%d -%zu +%zu", buf_str(&path), h->new_lines ? h->new_start : h->old_start, h->removed, h->added);
+		name = x_printf("%s:%d -%zu +%zu", buf_str(&path),
+				h->new_lines ? h->new_start : h->old_start, h->removed, h->added);
 	}
 	buf_release(&path);
 	return name;
@@ -59,7 +64,8 @@ static int by_size(const void *x, const void *y)
 
 static double size_of(const struct account_split_part *p)
 {
-	return fmax(isfinite(p->put_on) ? fabs(p->put_on) : 0, isfinite(p->taken_off) ? fabs(p->taken_off) : 0);
+	return fmax(isfinite(p->put_on) ? fabs(p->put_on) : 0,
+		    isfinite(p->taken_off) ? fabs(p->taken_off) : 0);
 }
 
 static void show_group(const struct account_split *s, size_t group, struct table *t)
@@ -73,7 +79,9 @@ static void show_group(const struct account_split *s, size_t group, struct table
 		if (i)
 			table_row(t, "", "", "", "", name);
 		else
-			table_row(t, number, change(p->put_on, n[0], 32), change(p->taken_off, n[1], 32), g->alone ? "parent" : "groups before", name);
+			table_row(t, number, change(p->put_on, n[0], 32),
+				  change(p->taken_off, n[1], 32),
+				  g->alone ? "parent" : "groups before", name);
 		free(name);
 	}
 }
@@ -106,16 +114,23 @@ static void show_account_split(const struct account_split *s, FILE *to)
 	table_print(t, to);
 	table_free(t);
 	free(order);
-	fputs("Instructions per operation: what the group adds to what it stands on; and what the commit costs more than without the group (–: does\n"
-	      "not build without it).\n", to);
-	fprintf(to, "%zu hunks or files in %zu groups, %zu of them without any code, %zu with code that this workload does not run; %zu sets tried, %zu builds, %zu counts.\n", s->n_units,
-		s->split.n_groups, silent, elsewhere, s->split.asked, s->builds, s->counts);
+	fputs("Instructions per operation: what the group adds to what it stands on; and what the "
+	      "commit costs more than without the group (–: does\n"
+	      "not build without it).\n",
+	      to);
+	fprintf(to,
+		"%zu hunks or files in %zu groups, %zu of them without any code, %zu with code "
+		"that this workload does not run; %zu sets tried, %zu builds, %zu counts.\n",
+		s->n_units, s->split.n_groups, silent, elsewhere, s->split.asked, s->builds,
+		s->counts);
 	if (!s->split.complete)
 		fputs("The limit of sets came first: the last group was not taken apart.\n", to);
 	if (fabs(on - whole) < 0.01)
 		fputs("Put on, the groups add up to the commit.\n", to);
 	else
-		fprintf(to, "Put on, the groups do not add up to the commit: %s is what they cost together and none alone.\n",
+		fprintf(to,
+			"Put on, the groups do not add up to the commit: %s is what they cost "
+			"together and none alone.\n",
 			change(whole - on, n[0], 32));
 }
 
@@ -135,33 +150,47 @@ static json_t *account_split_json(const struct account_split *s)
 			json_array_append_new(hunks, cli_json_string(name));
 			free(name);
 		}
-		json_array_append_new(groups, json_pack("{s:I, s:o, s:o, s:b, s:b, s:o}", "group", (json_int_t)i + 1, "put_on",
-							real_or_null(s->parts[i].put_on), "taken_off", real_or_null(s->parts[i].taken_off), "silent",
-							s->parts[i].silent, "alone", g->alone, "hunks", hunks));
+		json_array_append_new(
+			groups,
+			json_pack("{s:I, s:o, s:o, s:b, s:b, s:o}", "group", (json_int_t)i + 1,
+				  "put_on", real_or_null(s->parts[i].put_on), "taken_off",
+				  real_or_null(s->parts[i].taken_off), "silent", s->parts[i].silent,
+				  "alone", g->alone, "hunks", hunks));
 	}
-	return json_pack("{s:f, s:f, s:f, s:s, s:b, s:I, s:I, s:I, s:o}", "parent", s->parent, "commit", s->commit, "delta",
-			 s->commit - s->parent, "unit", "instructions/op", "complete", s->split.complete, "sets_tried",
-			 (json_int_t)s->split.asked, "builds", (json_int_t)s->builds, "counts", (json_int_t)s->counts, "groups", groups);
+	return json_pack("{s:f, s:f, s:f, s:s, s:b, s:I, s:I, s:I, s:o}", "parent", s->parent,
+			 "commit", s->commit, "delta", s->commit - s->parent, "unit",
+			 "instructions/op", "complete", s->split.complete, "sets_tried",
+			 (json_int_t)s->split.asked, "builds", (json_int_t)s->builds, "counts",
+			 (json_int_t)s->counts, "groups", groups);
 }
 
-int accounting_split(struct accounting *x, size_t k, bool json, const char *revision, struct error *e)
+int accounting_split(struct accounting *x, size_t k, bool json, const char *revision,
+		     struct error *e)
 {
 	struct account_split s;
 	struct measure *m = &x->m;
 	char name[128];
 	bench_case_name(&m->cases[k].c, name, sizeof(name));
 	progress_begin(&m->progress, "taking apart", 0);
-	struct account_split_options o = { .subject = &m->p->subject, .commit = &m->arms[0].commit, .variant = m->variant, .c = &m->cases[k].c,
-					   .workloads = m->p->workloads, .say = say, .ctx = &m->progress };
+	struct account_split_options o = { .subject = &m->p->subject,
+					   .commit = &m->arms[0].commit,
+					   .variant = m->variant,
+					   .c = &m->cases[k].c,
+					   .workloads = m->p->workloads,
+					   .say = say,
+					   .ctx = &m->progress };
 	int rc = account_split_run(&o, &s, e);
 	progress_end(&m->progress);
 	if (rc)
 		return rc;
 	if (json) {
-		cli_envelope("account", json_pack("{s:o, s:s, s:b}", "revision", cli_json_string(revision), "case", name, "split", 1),
+		cli_envelope("account",
+			     json_pack("{s:o, s:s, s:b}", "revision", cli_json_string(revision),
+				       "case", name, "split", 1),
 			     account_split_json(&s));
 	} else {
-		printf("%s  %s\n%s: %.2f → %.2f instructions/op\n\n", m->arms[0].commit.short_id, m->arms[0].commit.subject, name, s.parent, s.commit);
+		printf("%s  %s\n%s: %.2f → %.2f instructions/op\n\n", m->arms[0].commit.short_id,
+		       m->arms[0].commit.subject, name, s.parent, s.commit);
 		show_account_split(&s, stdout);
 	}
 	account_split_release(&s);

@@ -12,8 +12,8 @@
 #include <string.h>
 
 /*
- * What removing a function can bring at most. Instructions are not equally dear: a removed one is taken for one of a dependent
- * chain, a cycle, or for the mean of the loop where that is more.
+ * What removing a function can bring at most. Instructions are not equally dear: a removed one is
+ * taken for one of a dependent chain, a cycle, or for the mean of the loop where that is more.
  */
 static double bound(double instructions, double cycles, double all_instructions)
 {
@@ -27,26 +27,39 @@ static double gain(double share)
 	return share < 1 ? share / (1 - share) : INFINITY;
 }
 
-static void where_path(const struct account *a, size_t p, const struct account_function *f, const struct accounting_cost *c,
-		       json_t *list, FILE *to)
+static void where_path(const struct account *a, size_t p, const struct account_function *f,
+		       const struct accounting_cost *c, json_t *list, FILE *to)
 {
-	double ops = (double)a->operations, per_op = f->inclusive_ir / ops, calls = a->paths[p].calls, total = a->total_ir / ops;
+	double ops = (double)a->operations, per_op = f->inclusive_ir / ops,
+	       calls = a->paths[p].calls, total = a->total_ir / ops;
 	char most[200] = "";
 	double z = c ? gain(bound(per_op, c->per_op, total)) : NAN, mean = gain(per_op / total);
 	if (c && isfinite(z))
-		snprintf(most, sizeof(most), "; at most +%.1f %% of throughput to be had by removing it (+%.1f %% at the loop's mean cost)", 100 * z,
-			 100 * mean);
+		snprintf(most, sizeof(most),
+			 "; at most +%.1f %% of throughput to be had by removing it (+%.1f %% at "
+			 "the loop's mean cost)",
+			 100 * z, 100 * mean);
 	else if (c)
-		snprintf(most, sizeof(most), "; no bound by instructions on what removing it brings (+%.1f %% at the loop's mean cost)", 100 * mean);
+		snprintf(most, sizeof(most),
+			 "; no bound by instructions on what removing it brings (+%.1f %% at the "
+			 "loop's mean cost)",
+			 100 * mean);
 	if (to)
-		fprintf(to, "%s: reached in %.1f %% of calls of %s, %.2f instructions per operation (%.2f itself), %.1f %% of the loop's%s%s\n",
-			f->inlined && !f->own ? "inlined" : f->inlined ? "called and inlined" : "called",
-			100 * f->reached, a->paths[p].name, per_op, f->self_ir / ops, 100 * per_op / total,
-			f->fast_ir <= 0 ? ", all on the slow path" : "", most);
-	json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:f, s:b, s:b, s:f}", "path", a->paths[p].name, "reached", f->reached, "calls",
-			      f->calls / ops, "self", f->self_ir / ops, "inclusive", per_op, "inlined", f->inlined, "called", f->own, "fast",
-			      f->fast_ir / ops);
-	json_object_set_new(j, "calls_per_call", calls > 0 ? json_real(f->calls / calls) : json_null());
+		fprintf(to,
+			"%s: reached in %.1f %% of calls of %s, %.2f instructions per operation "
+			"(%.2f itself), %.1f %% of the loop's%s%s\n",
+			f->inlined && !f->own ? "inlined"
+			: f->inlined          ? "called and inlined"
+					      : "called",
+			100 * f->reached, a->paths[p].name, per_op, f->self_ir / ops,
+			100 * per_op / total, f->fast_ir <= 0 ? ", all on the slow path" : "",
+			most);
+	json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:f, s:b, s:b, s:f}", "path", a->paths[p].name,
+			      "reached", f->reached, "calls", f->calls / ops, "self",
+			      f->self_ir / ops, "inclusive", per_op, "inlined", f->inlined,
+			      "called", f->own, "fast", f->fast_ir / ops);
+	json_object_set_new(j, "calls_per_call",
+			    calls > 0 ? json_real(f->calls / calls) : json_null());
 	json_object_set_new(j, "gain_at_most", isfinite(z) ? json_real(z) : json_null());
 	json_array_append_new(list, j);
 }
@@ -56,12 +69,14 @@ static bool in_build(const struct accounting *x, const char *function)
 {
 	struct debuginfo *d = NULL;
 	const char *artifact = x->m.arms[0].build.artifact;
-	bool known = artifact && !debuginfo_open(&d, artifact, NULL) && debuginfo_mentions(d, function);
+	bool known =
+		artifact && !debuginfo_open(&d, artifact, NULL) && debuginfo_mentions(d, function);
 	debuginfo_close(d);
 	return known;
 }
 
-json_t *accounting_where(struct accounting *x, size_t k, const char *function, FILE *to, struct error *e)
+json_t *accounting_where(struct accounting *x, size_t k, const char *function, FILE *to,
+			 struct error *e)
 {
 	const struct account_count *count = accounting_of(x, k, 0);
 	json_t *list = json_array();
@@ -86,13 +101,22 @@ json_t *accounting_where(struct accounting *x, size_t k, const char *function, F
 	if (!json_array_size(list)) {
 		bool known = in_build(x, function);
 		if (to)
-			fprintf(to, known ? "%s in %s: reached in 0.0 %% of calls: the build has it, no instruction of it ran; nothing to be had by removing it\n"
-					  : "%s in %s: no instruction of it ran, and the build's debug information knows no function of that name\n",
+			fprintf(to,
+				known ? "%s in %s: reached in 0.0 %% of calls: the build has it, "
+					"no instruction of it ran; nothing to be had by removing "
+					"it\n"
+				      : "%s in %s: no instruction of it ran, and the build's debug "
+					"information knows no function of that name\n",
 				function, name);
 	} else if (costed && to) {
-		fprintf(to, "Bound: each instruction taken for %.2f cycles, the larger of one (a dependent chain) and this loop's mean; %.2f cycles/op by %s.\n"
-			    "An atomic operation, a cache miss or a mispredicted branch costs more than that.\n",
-			fmax(1, c.per_op / (count->account.total_ir / (double)count->account.operations)), c.per_op, c.metric);
+		fprintf(to,
+			"Bound: each instruction taken for %.2f cycles, the larger of one (a "
+			"dependent chain) and this loop's mean; %.2f cycles/op by %s.\n"
+			"An atomic operation, a cache miss or a mispredicted branch costs more "
+			"than that.\n",
+			fmax(1, c.per_op / (count->account.total_ir /
+					    (double)count->account.operations)),
+			c.per_op, c.metric);
 	}
 	return list;
 }
@@ -104,15 +128,19 @@ static char *one_side(const struct account_listing *l, size_t i)
 	const struct account_instruction *x = &l->items[i];
 	const char *slash = strrchr(x->file, '/');
 	double times = l->calls_per_op > 0 ? x->per_op / l->calls_per_op : x->per_op;
-	return x_printf("%6.2f  %-44s %s:%u%s%s", times, x->text, slash ? slash + 1 : x->file, x->line, *x->chain ? "  ↳ " : "", x->chain);
+	return x_printf("%6.2f  %-44s %s:%u%s%s", times, x->text, slash ? slash + 1 : x->file,
+			x->line, *x->chain ? "  ↳ " : "", x->chain);
 }
 
-static void asm_head(const struct accounting *x, size_t arm, const struct account_listing *l, const char *function, FILE *to)
+static void asm_head(const struct accounting *x, size_t arm, const struct account_listing *l,
+		     const char *function, FILE *to)
 {
-	fprintf(to, "%s%s%s of %s: %zu instructions ran, %.2f per operation", table_colour(TABLE_BOLD), function, table_colour(TABLE_PLAIN),
-		x->m.arms[arm].label, l->n, l->per_op);
+	fprintf(to, "%s%s%s of %s: %zu instructions ran, %.2f per operation",
+		table_colour(TABLE_BOLD), function, table_colour(TABLE_PLAIN), x->m.arms[arm].label,
+		l->n, l->per_op);
 	if (l->calls_per_op > 0)
-		fprintf(to, ", %.2f per call (first column: executions per call)", l->per_op / l->calls_per_op);
+		fprintf(to, ", %.2f per call (first column: executions per call)",
+			l->per_op / l->calls_per_op);
 	fputc('\n', to);
 }
 
@@ -121,14 +149,19 @@ static json_t *listing_json(const struct account_listing *l)
 	json_t *items = json_array();
 	for (size_t i = 0; i < l->n; i++) {
 		const struct account_instruction *x = &l->items[i];
-		json_array_append_new(items, json_pack("{s:I, s:o, s:f, s:o, s:i, s:o, s:b}", "address", (json_int_t)x->address, "text",
-						       cli_json_string(x->text), "executions", x->per_op, "file", cli_json_string(x->file), "line",
-						       (int)x->line, "inlined", cli_json_string(x->chain), "after_gap", x->gap));
+		json_array_append_new(
+			items, json_pack("{s:I, s:o, s:f, s:o, s:i, s:o, s:b}", "address",
+					 (json_int_t)x->address, "text", cli_json_string(x->text),
+					 "executions", x->per_op, "file", cli_json_string(x->file),
+					 "line", (int)x->line, "inlined", cli_json_string(x->chain),
+					 "after_gap", x->gap));
 	}
-	return json_pack("{s:f, s:f, s:o}", "instructions", l->per_op, "calls", l->calls_per_op, "listing", items);
+	return json_pack("{s:f, s:f, s:o}", "instructions", l->per_op, "calls", l->calls_per_op,
+			 "listing", items);
 }
 
-int accounting_asm(struct accounting *x, size_t k, const char *function, FILE *to, json_t **out, struct error *e)
+int accounting_asm(struct accounting *x, size_t k, const char *function, FILE *to, json_t **out,
+		   struct error *e)
 {
 	struct account_listing l[2] = { 0 };
 	struct table *t = table_new(x->m.n_arms, "ll");
@@ -138,7 +171,8 @@ int accounting_asm(struct accounting *x, size_t k, const char *function, FILE *t
 	for (size_t a = 0; a < x->m.n_arms && a < 2; a++) {
 		struct error why = { 0 };
 		const struct account_count *c = accounting_of(x, k, a);
-		rc = c->counted ? account_listing(&c->account, function, &l[a], &why) : error_set(&why, -ENODATA, "not counted: %s", c->why);
+		rc = c->counted ? account_listing(&c->account, function, &l[a], &why)
+				: error_set(&why, -ENODATA, "not counted: %s", c->why);
 		if (rc) {
 			if (to)
 				fprintf(to, "%s: %s\n", x->m.arms[a].label, why.text);

@@ -25,7 +25,11 @@ static const char *figure(double v, char *out, size_t n)
 	else if (fabs(v) >= 1e6)
 		table_number(v, out, n);
 	else
-		snprintf(out, n, "%.*f", fabs(v) >= 999.5 ? 0 : fabs(v) >= 99.95 ? 1 : 2, fabs(v) < 0.005 ? 0 : v);
+		snprintf(out, n, "%.*f",
+			 fabs(v) >= 999.5   ? 0
+			 : fabs(v) >= 99.95 ? 1
+					    : 2,
+			 fabs(v) < 0.005 ? 0 : v);
 	return out;
 }
 
@@ -64,7 +68,8 @@ static char *clean(const char *s)
 void show_account_paths(const struct accounting *x, FILE *to)
 {
 	struct table *t = table_new(8, "llrrrrrr");
-	table_head(t, "case", "path", "calls/op", "instr/call", "instr/op", "fast path", "slow path", "leave it");
+	table_head(t, "case", "path", "calls/op", "instr/call", "instr/op", "fast path",
+		   "slow path", "leave it");
 	for (size_t k = 0; k < x->m.n_cases; k++) {
 		const struct account_count *c = accounting_of(x, k, 0);
 		char name[128], n[6][48];
@@ -78,15 +83,18 @@ void show_account_paths(const struct accounting *x, FILE *to)
 		for (size_t p = 0; p < a->n_paths; p++) {
 			const struct account_path *q = &a->paths[(p + 1) % a->n_paths];
 			bool program = (p + 1) % a->n_paths == 0;
-			table_row(t, p ? "" : name, q->name, figure(q->calls / ops, n[0], 48), figure(q->ir / q->calls, n[1], 48),
-				  figure(q->ir / ops, n[2], 48), program ? "" : figure(q->fast_ir / ops, n[3], 48),
-				  program ? "" : figure((q->ir - q->fast_ir) / ops, n[4], 48), program ? "" : percent(fmin(1, q->left / q->calls), n[5], 48));
+			table_row(t, p ? "" : name, q->name, figure(q->calls / ops, n[0], 48),
+				  figure(q->ir / q->calls, n[1], 48), figure(q->ir / ops, n[2], 48),
+				  program ? "" : figure(q->fast_ir / ops, n[3], 48),
+				  program ? "" : figure((q->ir - q->fast_ir) / ops, n[4], 48),
+				  program ? "" : percent(fmin(1, q->left / q->calls), n[5], 48));
 		}
 		table_row(t, "", "in all", "", "", figure(a->total_ir / ops, n[0], 48), "", "", "");
 	}
 	table_print(t, to);
 	table_free(t);
-	fputs("Instructions by callgrind, exact. Fast path: code that at least half of a path's calls reach; 'leave it': calls that go on into slower code.\n",
+	fputs("Instructions by callgrind, exact. Fast path: code that at least half of a path's "
+	      "calls reach; 'leave it': calls that go on into slower code.\n",
 	      to);
 }
 
@@ -95,11 +103,17 @@ static void add_row(struct table *t, const struct account *a, size_t i)
 	const struct account_row *r = &a->rows[i];
 	double calls = a->paths[r->path].calls, ops = (double)a->operations;
 	char n[5][48];
-	char *function = clean(r->function), *file = clean(base_name(*r->file ? r->file : r->object));
+	char *function = clean(r->function),
+	     *file = clean(base_name(*r->file ? r->file : r->object));
 	char *name = x_printf("%*s%s%s", 2 * (int)r->depth, "", r->depth ? "↳ " : "", function);
-	char *where = x_printf("%s%s", file, r->unknown ? ", unattributed" : r->by_symbol ? ", by symbol" : "");
-	table_row(t, name, r->path ? percent(r->reached, n[0], 48) : "", figure(r->calls / ops, n[1], 48), figure(r->self_ir / calls, n[2], 48),
-		  figure(r->self_ir / ops, n[3], 48), figure(r->inclusive_ir / ops, n[4], 48), where);
+	char *where = x_printf("%s%s", file,
+			       r->unknown     ? ", unattributed"
+			       : r->by_symbol ? ", by symbol"
+					      : "");
+	table_row(t, name, r->path ? percent(r->reached, n[0], 48) : "",
+		  figure(r->calls / ops, n[1], 48), figure(r->self_ir / calls, n[2], 48),
+		  figure(r->self_ir / ops, n[3], 48), figure(r->inclusive_ir / ops, n[4], 48),
+		  where);
 	free(function), free(file), free(name), free(where);
 }
 
@@ -119,11 +133,14 @@ void show_account_rows(const struct accounting *x, size_t case_index, FILE *to)
 		double rest = 0;
 		if (a->paths[p].ir <= 0)
 			continue;
-		fprintf(to, "\n%s%s, %s%s: %s calls/op, %s instructions/call, %s/op\n", table_colour(TABLE_BOLD), name, a->paths[p].name,
-			table_colour(TABLE_PLAIN), figure(a->paths[p].calls / ops, n[0], 48),
-			figure(a->paths[p].ir / a->paths[p].calls, n[1], 48), figure(a->paths[p].ir / ops, n[2], 48));
+		fprintf(to, "\n%s%s, %s%s: %s calls/op, %s instructions/call, %s/op\n",
+			table_colour(TABLE_BOLD), name, a->paths[p].name, table_colour(TABLE_PLAIN),
+			figure(a->paths[p].calls / ops, n[0], 48),
+			figure(a->paths[p].ir / a->paths[p].calls, n[1], 48),
+			figure(a->paths[p].ir / ops, n[2], 48));
 		struct table *t = table_new(7, "lrrrrrl");
-		table_head(t, "function", "reached", "calls/op", "self/call", "self/op", "with all/op", "where");
+		table_head(t, "function", "reached", "calls/op", "self/call", "self/op",
+			   "with all/op", "where");
 		for (size_t i = 0; i < a->n_rows; i++) {
 			if (a->rows[i].path != p)
 				continue;
@@ -136,20 +153,27 @@ void show_account_rows(const struct accounting *x, size_t case_index, FILE *to)
 		}
 		if (hidden) {
 			char *what = x_printf("%zu cheaper rows", hidden);
-			table_row(t, what, "", "", figure(rest / a->paths[p].calls, n[0], 48), figure(rest / ops, n[1], 48), "", "");
+			table_row(t, what, "", "", figure(rest / a->paths[p].calls, n[0], 48),
+				  figure(rest / ops, n[1], 48), "", "");
 			free(what);
 		}
 		table_print(t, to);
 		table_free(t);
 		shown_all += a->paths[p].ir;
 	}
-	fprintf(to, "\n%s: %s instructions/op on all paths, the region's exact count: %s/op; unattributed %s/op", name, figure(shown_all / ops, n[0], 48),
-		figure(a->total_ir / ops, n[1], 48), figure(a->unattributed_ir / ops, n[2], 48));
+	fprintf(to,
+		"\n%s: %s instructions/op on all paths, the region's exact count: %s/op; "
+		"unattributed %s/op",
+		name, figure(shown_all / ops, n[0], 48), figure(a->total_ir / ops, n[1], 48),
+		figure(a->unattributed_ir / ops, n[2], 48));
 	if (a->divided_ir > 0)
-		fprintf(to, "; divided among paths by proportion: %s/op", figure(a->divided_ir / ops, n[3], 48));
+		fprintf(to, "; divided among paths by proportion: %s/op",
+			figure(a->divided_ir / ops, n[3], 48));
 	fputc('\n', to);
 	if (!c->has_debuginfo)
-		fputs("The subject has no debug information: functions by symbol, inlined code unseen. Build it with -g.\n", to);
+		fputs("The subject has no debug information: functions by symbol, inlined code "
+		      "unseen. Build it with -g.\n",
+		      to);
 }
 
 static double per_call(double per_op, double calls_per_op)
@@ -160,7 +184,8 @@ static double per_call(double per_op, double calls_per_op)
 void show_account_change(const struct accounting *x, FILE *to)
 {
 	struct table *t = table_new(9, "llrrrrrrr");
-	table_head(t, "case", "path", "calls/op", "→", "instr/call", "→", "instr/op", "→", "change/op");
+	table_head(t, "case", "path", "calls/op", "→", "instr/call", "→", "instr/op", "→",
+		   "change/op");
 	for (size_t k = 0; k < x->m.n_cases; k++) {
 		const struct account_count *a = accounting_of(x, k, 0), *b = accounting_of(x, k, 1);
 		char name[128], n[7][48];
@@ -175,13 +200,16 @@ void show_account_change(const struct accounting *x, FILE *to)
 			const struct account_path_change *q = &d.paths[p];
 			if (!strcmp(q->path, "(program)") && fabs(q->b - q->a) < 0.005)
 				continue;
-			table_row(t, name, q->path, figure(q->a_calls, n[0], 48), figure(q->b_calls, n[1], 48),
-				  figure(per_call(q->a, q->a_calls), n[2], 48), figure(per_call(q->b, q->b_calls), n[3], 48), figure(q->a, n[4], 48),
-				  figure(q->b, n[5], 48), change(q->b - q->a, n[6], 48));
+			table_row(t, name, q->path, figure(q->a_calls, n[0], 48),
+				  figure(q->b_calls, n[1], 48),
+				  figure(per_call(q->a, q->a_calls), n[2], 48),
+				  figure(per_call(q->b, q->b_calls), n[3], 48),
+				  figure(q->a, n[4], 48), figure(q->b, n[5], 48),
+				  change(q->b - q->a, n[6], 48));
 			name[0] = '\0';
 		}
-		table_row(t, name, "in all", "", "", "", "", figure(d.a_per_op, n[0], 48), figure(d.b_per_op, n[1], 48),
-			  change(d.b_per_op - d.a_per_op, n[2], 48));
+		table_row(t, name, "in all", "", "", "", "", figure(d.a_per_op, n[0], 48),
+			  figure(d.b_per_op, n[1], 48), change(d.b_per_op - d.a_per_op, n[2], 48));
 		account_diff_release(&d);
 	}
 	table_print(t, to);
@@ -204,9 +232,12 @@ static void show_changes(const struct account_diff *d, bool all, FILE *to)
 		}
 		char *name = clean(c->name), *was = c->was ? clean(c->was) : NULL;
 		char *full = was ? x_printf("%s (was %s)", name, was) : x_strdup(name);
-		char *calls = fabs(c->a_calls - c->b_calls) < 0.005 ? x_strdup(figure(c->b_calls, n[3], 48))
-								   : x_printf("%s → %s", figure(c->a_calls, n[3], 48), figure(c->b_calls, n[4], 48));
-		table_row(t, change(c->delta, n[0], 48), figure(c->a, n[1], 48), figure(c->b, n[2], 48), account_kind_name(c->kind), c->path, full,
+		char *calls = fabs(c->a_calls - c->b_calls) < 0.005
+				      ? x_strdup(figure(c->b_calls, n[3], 48))
+				      : x_printf("%s → %s", figure(c->a_calls, n[3], 48),
+						 figure(c->b_calls, n[4], 48));
+		table_row(t, change(c->delta, n[0], 48), figure(c->a, n[1], 48),
+			  figure(c->b, n[2], 48), account_kind_name(c->kind), c->path, full,
 			  c->part ? c->part : "", calls);
 		free(name), free(was), free(full), free(calls);
 	}
@@ -215,7 +246,8 @@ static void show_changes(const struct account_diff *d, bool all, FILE *to)
 		table_row(t, change(rest, n[0], 48), "", "", "", "", what, "", "");
 		free(what);
 	}
-	table_row(t, change(d->b_per_op - d->a_per_op, n[0], 48), figure(d->a_per_op, n[1], 48), figure(d->b_per_op, n[2], 48), "in all", "", "", "", "");
+	table_row(t, change(d->b_per_op - d->a_per_op, n[0], 48), figure(d->a_per_op, n[1], 48),
+		  figure(d->b_per_op, n[2], 48), "in all", "", "", "", "");
 	table_print(t, to);
 	table_free(t);
 }
@@ -227,7 +259,8 @@ static void show_parts(const struct account_diff *d, FILE *to)
 	table_head(t, "part", "A/op", "B/op", "change/op");
 	for (size_t i = 0; i < d->n_parts; i++)
 		if (d->parts[i].a >= 0.005 || d->parts[i].b >= 0.005)
-			table_row(t, d->parts[i].part, figure(d->parts[i].a, n[0], 48), figure(d->parts[i].b, n[1], 48),
+			table_row(t, d->parts[i].part, figure(d->parts[i].a, n[0], 48),
+				  figure(d->parts[i].b, n[1], 48),
 				  change(d->parts[i].b - d->parts[i].a, n[2], 48));
 	table_print(t, to);
 	table_free(t);
@@ -239,7 +272,8 @@ static void show_hunk(const struct account_hunk *h, const struct diff *d, FILE *
 	const struct diff_hunk *k = &f->hunks[h->hunk];
 	char n[3][48];
 	char *path = clean(f->new_path ? f->new_path : f->old_path), *heading = clean(k->heading);
-	fprintf(to, "%s%8s%s  %s:%d  -%zu +%zu lines  %s\n", table_colour(TABLE_BOLD), change(h->b - h->a, n[0], 48), table_colour(TABLE_PLAIN), path,
+	fprintf(to, "%s%8s%s  %s:%d  -%zu +%zu lines  %s\n", table_colour(TABLE_BOLD),
+		change(h->b - h->a, n[0], 48), table_colour(TABLE_PLAIN), path,
 		k->new_lines ? k->new_start : k->old_start, k->removed, k->added, heading);
 	for (size_t i = 0; i < h->n_lines; i++) {
 		const struct account_hunk_line *l = &h->lines[i];
@@ -248,8 +282,10 @@ static void show_hunk(const struct account_hunk *h, const struct diff *d, FILE *
 			continue;
 		account_hunk_text(k, l->old, l->line, &b);
 		const char *s = buf_str(&b);
-		fprintf(to, "          %s%c %5s  %5u  %s%s\n", table_colour(l->old ? TABLE_GOOD : TABLE_BAD), l->old ? '-' : '+',
-			figure(l->per_op, n[1], 48), l->line, s + strspn(s, " \t"), table_colour(TABLE_PLAIN));
+		fprintf(to, "          %s%c %5s  %5u  %s%s\n",
+			table_colour(l->old ? TABLE_GOOD : TABLE_BAD), l->old ? '-' : '+',
+			figure(l->per_op, n[1], 48), l->line, s + strspn(s, " \t"),
+			table_colour(TABLE_PLAIN));
 		buf_release(&b);
 	}
 	free(path), free(heading);
@@ -270,11 +306,16 @@ static void show_hunks(const struct account_hunks *h, const struct diff *d, FILE
 	}
 	if (small)
 		fprintf(to, "%8s  %zu hunks that hardly ran\n", change(rest, n[0], 48), small);
-	fprintf(to, "%8s  lines that the commit did not touch%s\n", change(h->outside_b - h->outside_a, n[0], 48),
-		h->n_outside ? " (the compiler made other code of them, or they run more or less often):" : "");
-	for (size_t i = 0; i < h->n_outside && fabs(h->outside[i].b - h->outside[i].a) >= SHOWN_LINE; i++) {
+	fprintf(to, "%8s  lines that the commit did not touch%s\n",
+		change(h->outside_b - h->outside_a, n[0], 48),
+		h->n_outside ? " (the compiler made other code of them, or they run more or less "
+			       "often):"
+			     : "");
+	for (size_t i = 0;
+	     i < h->n_outside && fabs(h->outside[i].b - h->outside[i].a) >= SHOWN_LINE; i++) {
 		char *function = clean(h->outside[i].function), *file = clean(h->outside[i].file);
-		fprintf(to, "          %8s  %s  %s\n", change(h->outside[i].b - h->outside[i].a, n[0], 48), function, file);
+		fprintf(to, "          %8s  %s  %s\n",
+			change(h->outside[i].b - h->outside[i].a, n[0], 48), function, file);
 		free(function), free(file);
 	}
 	fprintf(to, "%zu hunks of which no instruction ran\n", h->n_silent);
@@ -282,7 +323,8 @@ static void show_hunks(const struct account_hunks *h, const struct diff *d, FILE
 
 void show_account_diff(const struct accounting *x, size_t case_index, FILE *to)
 {
-	const struct account_count *a = accounting_of(x, case_index, 0), *b = accounting_of(x, case_index, 1);
+	const struct account_count *a = accounting_of(x, case_index, 0),
+				   *b = accounting_of(x, case_index, 1);
 	const struct config *config = &x->m.p->config;
 	char name[128];
 	struct account_diff d;
@@ -291,8 +333,10 @@ void show_account_diff(const struct accounting *x, size_t case_index, FILE *to)
 		fprintf(to, "\n%s: not counted: %s\n", name, a->counted ? b->why : a->why);
 		return;
 	}
-	account_diff_make(&a->account, &b->account, x->has_diff ? &x->diff : NULL, config->parts, config->n_parts, &d);
-	fprintf(to, "\n%s%s%s, instructions per operation: what explains 95 %% of the change\n", table_colour(TABLE_BOLD), name, table_colour(TABLE_PLAIN));
+	account_diff_make(&a->account, &b->account, x->has_diff ? &x->diff : NULL, config->parts,
+			  config->n_parts, &d);
+	fprintf(to, "\n%s%s%s, instructions per operation: what explains 95 %% of the change\n",
+		table_colour(TABLE_BOLD), name, table_colour(TABLE_PLAIN));
 	show_changes(&d, x->all, to);
 	if (d.n_parts) {
 		fputs("\nby part\n", to);
@@ -301,8 +345,10 @@ void show_account_diff(const struct accounting *x, size_t case_index, FILE *to)
 	if (x->has_diff && x->diff.n_files) {
 		struct account_hunks h;
 		account_hunks_make(&a->account, &b->account, &x->diff, &h);
-		fprintf(to, "\n%sby hunk%s (lines with the code inlined into them, instructions per operation)\n", table_colour(TABLE_BOLD),
-			table_colour(TABLE_PLAIN));
+		fprintf(to,
+			"\n%sby hunk%s (lines with the code inlined into them, instructions per "
+			"operation)\n",
+			table_colour(TABLE_BOLD), table_colour(TABLE_PLAIN));
 		show_hunks(&h, &x->diff, to);
 		account_hunks_release(&h);
 	}

@@ -17,7 +17,7 @@
 
 struct range {
 	uint64_t lo, hi; /* [lo, hi) */
-	size_t what;	 /* unit, or function */
+	size_t what;     /* unit, or function */
 };
 
 /* A function's own code or a copy of it inlined into another. */
@@ -56,7 +56,8 @@ static int by_lo(const void *a, const void *b)
 	return x->hi < y->hi ? -1 : x->hi > y->hi;
 }
 
-static void add_range(struct range **list, size_t *n, size_t *cap, uint64_t lo, uint64_t hi, size_t what)
+static void add_range(struct range **list, size_t *n, size_t *cap, uint64_t lo, uint64_t hi,
+		      size_t what)
 {
 	if (lo >= hi)
 		return;
@@ -155,7 +156,12 @@ static size_t add_code(struct unit *u, Dwarf_Die *die, size_t parent)
 		return NONE;
 	x_grow(u->codes, u->n_codes, u->cap_codes);
 	u->codes[u->n_codes++] = (struct code){
-		.die = *die, .parent = parent, .first_child = NONE, .next = NONE, .range = from, .n_ranges = u->n_ranges - from,
+		.die = *die,
+		.parent = parent,
+		.first_child = NONE,
+		.next = NONE,
+		.range = from,
+		.n_ranges = u->n_ranges - from,
 		.entry = entry_of(die, u->ranges[from].lo),
 	};
 	if (parent != NONE) {
@@ -174,9 +180,7 @@ static void walk(struct unit *u, Dwarf_Die *die, size_t parent, unsigned depth)
 	do {
 		size_t at = parent;
 		switch (dwarf_tag(&child)) {
-		case DW_TAG_subprogram:
-			at = add_code(u, &child, NONE);
-			break;
+		case DW_TAG_subprogram: at = add_code(u, &child, NONE); break;
 		case DW_TAG_inlined_subroutine:
 			at = parent == NONE ? NONE : add_code(u, &child, parent);
 			break;
@@ -184,10 +188,8 @@ static void walk(struct unit *u, Dwarf_Die *die, size_t parent, unsigned depth)
 		case DW_TAG_namespace:
 		case DW_TAG_class_type:
 		case DW_TAG_structure_type:
-		case DW_TAG_module:
-			break;
-		default:
-			continue;
+		case DW_TAG_module: break;
+		default: continue;
 		}
 		if (at != NONE || parent == NONE)
 			walk(u, &child, at, depth + 1);
@@ -245,7 +247,8 @@ static const char *call_file(struct unit *u, Dwarf_Die *die)
 	Dwarf_Word index;
 	Dwarf_Files *files;
 	size_t n;
-	if (!dwarf_attr(die, DW_AT_call_file, &attr) || dwarf_formudata(&attr, &index) || dwarf_getsrcfiles(&u->die, &files, &n) || index >= n)
+	if (!dwarf_attr(die, DW_AT_call_file, &attr) || dwarf_formudata(&attr, &index) ||
+	    dwarf_getsrcfiles(&u->die, &files, &n) || index >= n)
 		return NULL;
 	return dwarf_filesrc(files, index, NULL, NULL);
 }
@@ -254,7 +257,9 @@ static unsigned call_line(Dwarf_Die *die)
 {
 	Dwarf_Attribute attr;
 	Dwarf_Word line;
-	return dwarf_attr(die, DW_AT_call_line, &attr) && !dwarf_formudata(&attr, &line) ? (unsigned)line : 0;
+	return dwarf_attr(die, DW_AT_call_line, &attr) && !dwarf_formudata(&attr, &line)
+		       ? (unsigned)line
+		       : 0;
 }
 
 static void instruction_line(struct unit *u, uint64_t address, struct debuginfo_frame *f)
@@ -267,7 +272,10 @@ static void instruction_line(struct unit *u, uint64_t address, struct debuginfo_
 	f->line = !dwarf_lineno(at, &line) && line > 0 ? (unsigned)line : 0;
 }
 
-/* The first row of the line table for an address, which names the function's head; later ones name what is inlined there. */
+/*
+ * The first row of the line table for an address, which names the function's head; later ones name
+ * what is inlined there.
+ */
 static const char *first_file(struct unit *u, uint64_t address)
 {
 	Dwarf_Lines *lines;
@@ -286,17 +294,22 @@ static const char *first_file(struct unit *u, uint64_t address)
 	bool ends = false;
 	if (line && !dwarf_lineendsequence(line, &ends) && ends)
 		line = dwarf_onesrcline(lines, lo + 1);
-	return line && !dwarf_lineaddr(line, &at) && at == address ? dwarf_linesrc(line, NULL, NULL) : NULL;
+	return line && !dwarf_lineaddr(line, &at) && at == address ? dwarf_linesrc(line, NULL, NULL)
+								   : NULL;
 }
 
-/* Compilers keep the first declaration that they saw, a header's: code that is nobody's copy tells by its own lines. */
+/*
+ * Compilers keep the first declaration that they saw, a header's: code that is nobody's copy tells
+ * by its own lines.
+ */
 static const char *home_file(struct unit *u, struct code *c)
 {
 	const char *file = c->parent == NONE ? first_file(u, u->ranges[c->range].lo) : NULL;
 	return file ? file : dwarf_decl_file(&c->die);
 }
 
-size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_frame *out, size_t max)
+size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_frame *out,
+			size_t max)
 {
 	size_t at = holder(d->ranges, d->n_ranges, address), n = 0;
 	if (at == NONE || !max)
@@ -320,7 +333,8 @@ size_t debuginfo_frames(struct debuginfo *d, uint64_t address, struct debuginfo_
 		if (n == max)
 			memmove(out, out + 1, --n * sizeof(*out));
 		out[n++] = next;
-		next = (struct debuginfo_frame){ .file = call_file(u, &c->die), .line = call_line(&c->die) };
+		next = (struct debuginfo_frame){ .file = call_file(u, &c->die),
+						 .line = call_line(&c->die) };
 	}
 	return n;
 }
@@ -335,7 +349,8 @@ static bool mentions(Dwarf_Die *die, const char *function, unsigned depth)
 		const char *name = tag == DW_TAG_subprogram ? dwarf_diename(&child) : NULL;
 		if (name && !strcmp(name, function))
 			return true;
-		if ((tag == DW_TAG_subprogram || tag == DW_TAG_namespace || tag == DW_TAG_class_type || tag == DW_TAG_structure_type) &&
+		if ((tag == DW_TAG_subprogram || tag == DW_TAG_namespace ||
+		     tag == DW_TAG_class_type || tag == DW_TAG_structure_type) &&
 		    mentions(&child, function, depth + 1))
 			return true;
 	} while (!dwarf_siblingof(&child, &child));

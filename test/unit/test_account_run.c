@@ -19,8 +19,8 @@
 #include <cmocka.h>
 
 /*
- * Accounts of real programs under valgrind. What they cost is written in assembly, so that it can be counted by hand:
- * each NOPS(n) is n instructions wherever the compiler puts it.
+ * Accounts of real programs under valgrind. What they cost is written in assembly, so that it can
+ * be counted by hand: each NOPS(n) is n instructions wherever the compiler puts it.
  */
 static char folder[] = "/tmp/hakperf-account-XXXXXX";
 
@@ -36,7 +36,9 @@ static void tool(const char *const *argv)
 	struct error e = { 0 };
 	struct child_result r = { 0 };
 	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", NULL };
-	struct child_spec spec = { .argv = argv, .env = env, .cpu = -1, .pass_fd = -1, .cwd = folder };
+	struct child_spec spec = {
+		.argv = argv, .env = env, .cpu = -1, .pass_fd = -1, .cwd = folder
+	};
 	assert_int_equal(child_run(&spec, &r, &e), 0);
 	if (r.outcome != CHILD_EXITED || r.status)
 		fail_msg("%s: %s", argv[0], buf_str(&r.err));
@@ -54,45 +56,54 @@ static void put(const char *name, const char *text)
 #define NOPS "#define NOPS(n) __asm__ volatile(\".rept \" #n \"\\nnop\\n.endr\")\n"
 
 /* The program has a `helper` too: of 9 instructions and a ret, called once a turn. */
-static const char program[] =
-	NOPS "#include \"hakperf/roi.h\"\n"
-	"__attribute__((noinline)) static void helper(void) { NOPS(9); }\n"
-	"int main(void) {\n"
-	"  struct hakperf_roi r = HAKPERF_ROI_INIT;\n"
-	"  hakperf_roi_init(0);\n"
-	"  void *(*volatile m)(size_t) = malloc; void (*volatile f)(void *) = free;\n"
-	"  f(m(8));\n"
-	"  hakperf_roi_begin(&r);\n"
-	"  for (int i = 0; i < 200; i++) { void *p = m(24); helper(); f(p); }\n"
-	"  hakperf_roi_end(&r, 400, 42);\n"
-	"  return 0; }\n";
+static const char program[] = NOPS "#include \"hakperf/roi.h\"\n"
+				   "__attribute__((noinline)) static void helper(void) { NOPS(9); "
+				   "}\n"
+				   "int main(void) {\n"
+				   "  struct hakperf_roi r = HAKPERF_ROI_INIT;\n"
+				   "  hakperf_roi_init(0);\n"
+				   "  void *(*volatile m)(size_t) = malloc; void (*volatile "
+				   "f)(void *) = free;\n"
+				   "  f(m(8));\n"
+				   "  hakperf_roi_begin(&r);\n"
+				   "  for (int i = 0; i < 200; i++) { void *p = m(24); helper(); "
+				   "f(p); }\n"
+				   "  hakperf_roi_end(&r, 400, 42);\n"
+				   "  return 0; }\n";
 
 /*
- * malloc: middle (2) inlined, with inner (5) inlined twice in it; helper (3 and ret) called; far (6), of another file.
- * free: rec (4) called, which calls itself twice more; every 10th call slow (30 and ret); at its end tail (7 and ret).
+ * malloc: middle (2) inlined, with inner (5) inlined twice in it; helper (3 and ret) called; far
+ * (6), of another file. free: rec (4) called, which calls itself twice more; every 10th call slow
+ * (30 and ret); at its end tail (7 and ret).
  */
-static const char subject[] =
-	NOPS "#include <stddef.h>\n#include <stdint.h>\n#include <stdlib.h>\n#include <string.h>\n"
-	"static char pool[1 << 20] __attribute__((aligned(16))); static size_t at; static unsigned turn;\n"
+static const char subject[] = NOPS
+	"#include <stddef.h>\n#include <stdint.h>\n#include <stdlib.h>\n#include <string.h>\n"
+	"static char pool[1 << 20] __attribute__((aligned(16))); static size_t at; static unsigned "
+	"turn;\n"
 	"__attribute__((visibility(\"hidden\"))) void far(void);\n"
 	"__attribute__((noinline)) static void helper(void) { NOPS(3); }\n"
 	"static inline __attribute__((always_inline)) void inner(void) { NOPS(5); }\n"
-	"static inline __attribute__((always_inline)) void middle(void) { NOPS(2); inner(); inner(); }\n"
+	"static inline __attribute__((always_inline)) void middle(void) { NOPS(2); inner(); "
+	"inner(); }\n"
 	"__attribute__((noinline)) static void tail(void) { NOPS(7); }\n"
 	"__attribute__((noinline)) static void slow(void) { NOPS(30); }\n"
 	"__attribute__((noinline, noclone)) static int rec(int n) { NOPS(4); if (!n) return 0;\n"
 	"  int r = rec(n - 1); __asm__ volatile(\"\" : \"+r\"(r)); return r + 1; }\n"
-	"void *malloc(size_t n) { char *p = pool + at; at += (n + 31) & ~(size_t)15; middle(); helper(); far(); return p; }\n"
+	"void *malloc(size_t n) { char *p = pool + at; at += (n + 31) & ~(size_t)15; middle(); "
+	"helper(); far(); return p; }\n"
 	"void free(void *p) { (void)p; rec(2); if (turn++ % 10 == 0) slow(); tail(); }\n"
 	"void *calloc(size_t n, size_t m) { return malloc(n * m); }\n"
 	"void *realloc(void *p, size_t n) { (void)p; return malloc(n); }\n"
-	"void *aligned_alloc(size_t a, size_t n) { char *p = malloc(n + a); return p + (a - (uintptr_t)p % a) % a; }\n";
-static const char far_source[] = NOPS "__attribute__((visibility(\"hidden\"))) void far(void);\nvoid far(void) { NOPS(6); }\n";
+	"void *aligned_alloc(size_t a, size_t n) { char *p = malloc(n + a); return p + (a - "
+	"(uintptr_t)p % a) % a; }\n";
+static const char far_source[] = NOPS "__attribute__((visibility(\"hidden\"))) void "
+				      "far(void);\nvoid far(void) { NOPS(6); }\n";
 
 static void build_subject(const char *name, const char *cc, const char *a, const char *b)
 {
-	const char *argv[] = { cc,   "-std=gnu17", "-g",	"-gdwarf-4", "-fno-builtin", "-fPIC", "-shared",
-			       "-o", name,	   "subject.c", "far.c",     a,		     b,	      NULL };
+	const char *argv[] = { cc,        "-std=gnu17", "-g", "-gdwarf-4", "-fno-builtin", "-fPIC",
+			       "-shared", "-o",         name, "subject.c", "far.c",        a,
+			       b,         NULL };
 	tool(argv);
 }
 
@@ -102,7 +113,9 @@ static void count(const char *library, struct account_count *out)
 	struct callgrind_result r = { 0 };
 	char *run = path_of("program"), *lib = path_of(library);
 	const char *argv[] = { run, NULL };
-	struct callgrind_spec spec = { .run = { .kind = RUN_PRELOAD, .subject = lib, .argv = argv }, .repeats = 1, .addresses = true,
+	struct callgrind_spec spec = { .run = { .kind = RUN_PRELOAD, .subject = lib, .argv = argv },
+				       .repeats = 1,
+				       .addresses = true,
 				       .callers = ACCOUNT_CALLERS };
 	if (callgrind_count(&spec, &r, &e))
 		fail_msg("%s", e.text);
@@ -145,12 +158,18 @@ static void assert_paths(const struct account *a)
 	assert_true(m != SIZE_MAX && f != SIZE_MAX);
 	assert_true(a->paths[m].calls == CALLS && a->paths[f].calls == CALLS);
 	assert_true(a->divided_ir == 0);
-	/* Functions of their own: hand-counted, and the program's helper is another than the subject's. */
-	const struct account_row *h = find(a, "malloc", "helper"), *other = find(a, "(program)", "helper"), *rec = find(a, "free", "rec"),
-				 *t = find(a, "free", "tail"), *s = find(a, "free", "slow");
+	/*
+	 * Functions of their own: hand-counted, and the program's helper is another than the
+	 * subject's.
+	 */
+	const struct account_row *h = find(a, "malloc", "helper"),
+				 *other = find(a, "(program)", "helper"),
+				 *rec = find(a, "free", "rec"), *t = find(a, "free", "tail"),
+				 *s = find(a, "free", "slow");
 	assert_true(h && other && rec && t && s);
 	assert_true(strcmp(h->object, other->object) != 0);
-	assert_true(h->calls == CALLS && other->calls == CALLS && t->calls == CALLS && t->reached == 1);
+	assert_true(h->calls == CALLS && other->calls == CALLS && t->calls == CALLS &&
+		    t->reached == 1);
 	assert_true(rec->calls == 3 * CALLS && rec->reached == 1);
 	assert_true(rec->inclusive_ir == rec->self_ir);
 	assert_true(s->calls == CALLS / 10 && fabs(s->reached - 0.1) < 1e-9 && s->fast_ir == 0);
@@ -170,7 +189,8 @@ static void optimised_code_is_told_as_counted_by_hand(void **state)
 	assert_paths(a);
 	assert_true(self(a, "malloc", "malloc > middle") == 2);
 	assert_true(self(a, "malloc", "malloc > middle > inner") == 10);
-	const struct account_row *inner = find(a, "malloc", "malloc > middle > inner"), *middle = find(a, "malloc", "malloc > middle");
+	const struct account_row *inner = find(a, "malloc", "malloc > middle > inner"),
+				 *middle = find(a, "malloc", "malloc > middle");
 	assert_true(inner->calls == 2 * CALLS && inner->reached == 1 && middle->calls == CALLS);
 	assert_true(middle->inclusive_ir == 12 * CALLS && middle->fast_ir == 2 * CALLS);
 	assert_true(self(a, "malloc", "helper") == 4);
@@ -197,7 +217,8 @@ static void optimised_code_is_told_as_counted_by_hand(void **state)
 	assert_int_equal(account_listing(a, "malloc", &l, &e), 0);
 	bool seen = false;
 	for (size_t i = 0; i < l.n; i++)
-		seen |= !strcmp(l.items[i].chain, "middle > inner") && !strcmp(l.items[i].text, "nop");
+		seen |= !strcmp(l.items[i].chain, "middle > inner") &&
+			!strcmp(l.items[i].text, "nop");
 	assert_true(seen);
 	account_listing_release(&l);
 	assert_int_equal(account_listing(a, "calloc", &l, &e), -ENOENT);
@@ -212,7 +233,10 @@ static void unoptimised_code(void **state)
 	count("o0.so", &c);
 	const struct account *a = &c.account;
 	assert_paths(a);
-	/* What must be inlined is, even here; the compiler may add a nop of its own to each copy. */
+	/*
+	 * What must be inlined is, even here; the compiler may add a nop of its own to each copy.
+	
+	 */
 	double inner = self(a, "malloc", "malloc > middle > inner");
 	assert_true(inner >= 10 && inner <= 12);
 	assert_true(self(a, "malloc", "malloc > middle") >= 2 && self(a, "malloc", "far") > 7);
@@ -272,8 +296,10 @@ static void two_builds_side_by_side(void **state)
 	count("o2.so", &a);
 	count("lto.so", &b);
 	struct account_function x, y;
-	size_t pa = account_path_find(&a.account, "malloc"), pb = account_path_find(&b.account, "malloc");
-	assert_true(account_function(&a.account, pa, "far", &x) && account_function(&b.account, pb, "far", &y));
+	size_t pa = account_path_find(&a.account, "malloc"),
+	       pb = account_path_find(&b.account, "malloc");
+	assert_true(account_function(&a.account, pa, "far", &x) &&
+		    account_function(&b.account, pb, "far", &y));
 	assert_true(x.own && !x.inlined && y.inlined && !y.own);
 	assert_true(x.self_ir == 7 * CALLS && y.self_ir == 6 * CALLS);
 	account_count_release(&a);
@@ -286,7 +312,8 @@ static void debug_information_that_is_missing_or_broken(void **state)
 	struct debuginfo *d;
 	struct error e = { 0 };
 	struct debuginfo_frame f[DEBUGINFO_FRAMES];
-	char *path = path_of("nothing-here"), *text = path_of("subject.c"), *lib = path_of("o2.so"), *cut = path_of("cut.so");
+	char *path = path_of("nothing-here"), *text = path_of("subject.c"), *lib = path_of("o2.so"),
+	     *cut = path_of("cut.so");
 	assert_int_equal(debuginfo_open(&d, path, &e), -ENOENT);
 	assert_null(d);
 	error_clear(&e);
@@ -294,7 +321,8 @@ static void debug_information_that_is_missing_or_broken(void **state)
 	error_clear(&e);
 	assert_int_equal(debuginfo_open(&d, lib, &e), 0);
 	assert_true(debuginfo_has(d));
-	assert_true(debuginfo_mentions(d, "middle") && debuginfo_mentions(d, "far") && !debuginfo_mentions(d, "midle"));
+	assert_true(debuginfo_mentions(d, "middle") && debuginfo_mentions(d, "far") &&
+		    !debuginfo_mentions(d, "midle"));
 	assert_int_equal(debuginfo_frames(d, 0xffffffffff, f, DEBUGINFO_FRAMES), 0);
 	debuginfo_close(d);
 	debuginfo_close(NULL);
@@ -336,7 +364,8 @@ static int set_up(void **state)
 	put("program.c", program);
 	put("subject.c", subject);
 	put("far.c", far_source);
-	tool((const char *const[]){ "gcc", "-std=gnu17", "-O2", "-g", "-gdwarf-4", "-fno-builtin", include, "-o", "program", "program.c", NULL });
+	tool((const char *const[]){ "gcc", "-std=gnu17", "-O2", "-g", "-gdwarf-4", "-fno-builtin",
+				    include, "-o", "program", "program.c", NULL });
 	build_subject("o0.so", "gcc", "-O0", "-Wall");
 	build_subject("o2.so", "gcc", "-O2", "-Wall");
 	build_subject("lto.so", "gcc", "-O2", "-flto");

@@ -13,10 +13,13 @@
 
 #include <cmocka.h>
 
-/* A commit made up: which units need which. A set builds when every unit in it has what it needs. */
+/*
+ * A commit made up: which units need which. A set builds when every unit in it has what it needs.
+
+ */
 struct made_up {
 	const char *needs; /* "2:01 3:2": unit 2 needs 0 and 1, unit 3 needs 2 */
-	bool clash;	   /* units 0 and 1 do not build together without unit 2 */
+	bool clash;        /* units 0 and 1 do not build together without unit 2 */
 	size_t asked, fail_at;
 };
 
@@ -146,7 +149,9 @@ static void files_are_composed_of_hunks(void **state)
 		{ .old_start = 5, .old_lines = 0, .new_start = 7, .new_lines = 1 },
 	};
 	const struct diff_file f = { .hunks = hunks, .n_hunks = 4 };
-	static const char old_text[] = "one\ntwo\nthree\nfour\nfive\n", new_text[] = "ONE\ntwo\na\nb\nthree\nfive\nsix\n";
+	static const char old_text[] = "one\ntwo\nthree\nfour\nfive\n", new_text[] = "ONE\ntwo\na\n"
+										     "b\nthree\nfiv"
+										     "e\nsix\n";
 	static const struct {
 		int line;
 		bool with[4];
