@@ -55,6 +55,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "bench", cmd_bench, help_bench, false },
 	{ "compare", cmd_compare, help_compare, false },
 	{ "peers", cmd_peers, help_peers, false },
+	{ "sweep", cmd_sweep, help_sweep, false },
 	{ "bisect", cmd_bisect, help_bisect, false },
 	{ "plan", cmd_plan, help_plan, false },
 	{ "judge", cmd_judge, help_judge, false },

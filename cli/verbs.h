@@ -14,6 +14,7 @@ VERB(init);
 VERB(build);
 VERB(bench);
 VERB(compare);
+VERB(sweep);
 VERB(bisect);
 VERB(peers);
 VERB(account);

@@ -239,11 +239,15 @@ int session_add_case(struct session *s, const struct bench_case *c, size_t *inde
 		rc = session_record_load(s, k, e);
 	bench_case_argv_release(argv);
 	k->program = found;
-	if (rc) {
-		free(k->program), free(k->metric);
+	*index = s->n_cases;
+	for (size_t i = 0; !rc && i < s->n_cases; i++)
+		if (s->cases[i].id == k->id)
+			*index = i;
+	if (rc || *index < s->n_cases) {
+		free(k->program), free(k->metric), free(k->history), free(k->cells);
 		return rc;
 	}
-	*index = s->n_cases++;
+	s->n_cases++;
 	return 0;
 }
 

@@ -65,7 +65,7 @@ int session_add_arm(struct session *s, const struct session_arm *a, size_t *arm,
 int64_t session_arm_id(const struct session *s, size_t arm);
 bool session_arm_relinks(const struct session *s, size_t arm);
 
-/* c: borrowed until session_close(). program: absolute path of the executed file for kinds but exec, found from the case. */
+/* The same case again is the same index. c: borrowed until session_close(). program: absolute path of the executed file for kinds but exec, found from the case. */
 int session_add_case(struct session *s, const struct bench_case *c, size_t *index, struct error *e);
 int64_t session_case_id(const struct session *s, size_t index);
 
