@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/doctor_noise.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 
@@ -19,9 +20,11 @@
 const char help_doctor[] =
 	"say what this machine can measure, and what each missing thing would take\n"
 	"\n"
-	"usage: hakperf doctor [--json]\n"
+	"usage: hakperf doctor [--no-noise | --noise-time T] [--json]\n"
 	"       hakperf doctor --selftest-pmu [--bundle FILE] [--json]\n"
 	"\n"
+	"  --no-noise      do not measure how much two equal runs differ here, and the smallest effect that a minute can see\n"
+	"  --noise-time T  time for that, per workload (default 2s)\n"
 	"  --selftest-pmu  count a loop of known instructions and a chain of known cycles with the PMU\n"
 	"  --bundle FILE   where the self-test writes its findings (default: hakperf-pmu.json)\n"
 	"  --json          machine-readable\n"
@@ -78,11 +81,9 @@ static void print_checks(const struct host_facts *f, const struct doctor *d)
 		if (!c->yes)
 			printf("       %-22s -> %s\n", "", c->remedy);
 	}
-	printf("\n%s\n", doctor_able(d) ? "The main job can run here."
-					: "The main job cannot run here: see the lines with NO in capitals.");
 }
 
-static void print_checks_json(const struct host_facts *f, const struct doctor *d)
+static void print_checks_json(const struct host_facts *f, const struct doctor *d, json_t *noise)
 {
 	json_t *checks = json_array();
 	for (size_t i = 0; i < d->n; i++) {
@@ -92,8 +93,8 @@ static void print_checks_json(const struct host_facts *f, const struct doctor *d
 							c->yes ? json_null() : cli_json_string(c->remedy)));
 	}
 	cli_envelope("doctor", json_object(),
-		     json_pack("{s:b, s:o, s:s, s:o}", "able", doctor_able(d), "checks", checks, "fingerprint", f->fingerprint,
-			       "machine", facts_json(f, true)));
+		     json_pack("{s:b, s:o, s:s, s:o, s:o}", "able", doctor_able(d), "checks", checks, "fingerprint", f->fingerprint,
+			       "machine", facts_json(f, true), "noise", noise));
 }
 
 static json_t *reading_json(const struct counter_reading *r)
@@ -186,12 +187,17 @@ static int selftest(const char *file, bool json)
 int cmd_doctor(int argc, char **argv)
 {
 	const char *bundle = NULL;
-	bool json = false, pmu = false;
+	bool json = false, pmu = false, no_noise = false;
+	double noise_s = 2;
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--json"))
 			json = true;
 		else if (!strcmp(argv[i], "--selftest-pmu"))
 			pmu = true;
+		else if (!strcmp(argv[i], "--no-noise"))
+			no_noise = true;
+		else if (!strcmp(argv[i], "--noise-time") && i + 1 < argc && cli_seconds(argv[i + 1], &noise_s) && noise_s > 0)
+			i++;
 		else if (!strcmp(argv[i], "--bundle") && i + 1 < argc)
 			bundle = argv[++i];
 		else
@@ -210,9 +216,21 @@ int cmd_doctor(int argc, char **argv)
 	doctor_examine(&counter_linux, place, path && *path ? path : "/usr/local/bin:/usr/bin:/bin", &d);
 	check_libgit2(&d);
 	free(place);
-	if (json)
-		print_checks_json(&f, &d);
-	else
+	struct doctor_noise rows[DOCTOR_NOISE_MAX];
+	struct error e = { 0 };
+	size_t n = 0;
+	int noise = no_noise || !doctor_able(&d) ? -ECANCELED : doctor_noise(noise_s, rows, &n, &e);
+	if (noise == -EINTR)
+		return cli_cannot("doctor", &e);
+	if (noise && noise != -ECANCELED)
+		cli_warn("the noise was not measured: %s", e.text);
+	if (json) {
+		print_checks_json(&f, &d, noise ? json_null() : doctor_noise_json(rows, n));
+	} else {
 		print_checks(&f, &d);
+		if (!noise)
+			doctor_noise_print(rows, n, stdout);
+		printf("\n%s\n", doctor_able(&d) ? "The main job can run here." : "The main job cannot run here: see the lines with NO in capitals.");
+	}
 	return doctor_able(&d) ? CLI_ANSWERED : CLI_CANNOT;
 }

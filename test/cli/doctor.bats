@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # hakperf doctor as a person and as a program meet it.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
 	hakperf=$(realpath "${BUILD:-build}/bin/hakperf")
 	cd "$BATS_TEST_TMPDIR"
@@ -12,8 +14,27 @@ json() {
 	python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
+@test "the noise floor of each workload, and the smallest effect that a minute can see" {
+	export HAKPERF_LOCK=$PWD/lock
+	"$hakperf" doctor --noise-time 100ms --json >out
+	[ "$(json out '[n["workload"] for n in d["result"]["noise"]]')" = "['hot_path', 'bench_random_mixed', 'larson, one thread', 'larson, two threads']" ]
+	[ "$(json out 'all(n["rounds"] >= 8 and n["binary"]["pairs"] and 0 < n["binary"]["lo"] <= n["binary"]["sd"] <= n["binary"]["hi"] for n in d["result"]["noise"])')" = True ]
+	[ "$(json out 'all(n["source"]["smallest_effect"] > 0 and n["rounds_a_minute"] > 0 for n in d["result"]["noise"])')" = True ]
+	[ "$(json out '[n["metric"] for n in d["result"]["noise"]]')" = "['ops_per_cpu_s', 'ops_per_cpu_s', 'ops_per_cpu_s', 'ops_per_s']" ]
+	[ ! -e results.db ]
+	# Another session measures: said, and the rest is answered.
+	flock lock sleep 20 &
+	holder=$!
+	sleep 0.3
+	run --separate-stderr "$hakperf" doctor
+	kill "$holder"
+	[ "$status" -eq 0 ]
+	[[ $stderr == *"the noise was not measured"* ]]
+	[ "${lines[-1]}" = "The main job can run here." ]
+}
+
 @test "each capability is a line, each missing one has a remedy, and the end says whether the main job can run" {
-	run "$hakperf" doctor
+	run "$hakperf" doctor --no-noise
 	[ "$status" -eq 0 ]
 	[[ ${lines[0]} == machine\ * ]]
 	[[ $output == *"yes  callgrind"*"instructions in"* ]]
@@ -22,7 +43,7 @@ json() {
 }
 
 @test "as JSON, in the envelope of every verb" {
-	"$hakperf" doctor --json >out
+	"$hakperf" doctor --no-noise --json >out
 	[ "$(json out 'd["verb"], d["result"]["able"], len(d["result"]["fingerprint"])')" = "('doctor', True, 64)" ]
 	[ "$(json out 'all(c["yes"] or c["remedy"] for c in d["result"]["checks"])')" = True ]
 	[ "$(json out '"kernel" in d["result"]["machine"]')" = True ]
@@ -60,7 +81,7 @@ json() {
 }
 
 @test "wrong use is exit 2 and one line" {
-	for args in "--nonsense" "--bundle x" "--selftest-pmu --bundle"; do
+	for args in "--nonsense" "--noise-time" "--noise-time 0" "--bundle x" "--selftest-pmu --bundle"; do
 		# shellcheck disable=SC2086
 		run "$hakperf" doctor $args
 		[ "$status" -eq 2 ]
