@@ -111,13 +111,15 @@ static void choose(struct guess *g, char *library, char *program)
 		artifact_of(g);
 }
 
-static void by_cmake(const struct guess_file *files, size_t n, struct guess *g)
+static void by_cmake(const struct guess_file *files, size_t n, const struct guess_file *told, struct guess *g)
 {
 	static const char name[] = "CMakeLists.txt";
 	choose(g, find_in_all(files, n, name, "add_library[ \t]*\\([ \t]*" WORD "[ \t]+(SHARED|MODULE)"),
 	       find_in_all(files, n, name, "add_executable[ \t]*\\([ \t]*" WORD));
 	char *installs = find_in_all(files, n, name, "(^[ \t]*install[ \t]*\\()");
-	step(g, x_strdup("cmake -S {src} -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX={prefix} -DCMAKE_INSTALL_LIBDIR=lib"));
+	const char *slash = strrchr(told->path, '/');
+	step(g, x_printf("cmake -S {src}%s%.*s -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX={prefix} -DCMAKE_INSTALL_LIBDIR=lib",
+			 slash ? "/" : "", slash ? (int)(slash - told->path) : 0, told->path));
 	step(g, x_strdup("cmake --build build -j {jobs}"));
 	if (installs || !g->target)
 		step(g, x_strdup("cmake --install build"));
@@ -261,10 +263,16 @@ void guess_build(const struct guess_file *files, size_t n, const char *fallback,
 		told = file_named(files, n, tells[i].file);
 		out->system = told ? tells[i].system : GUESS_NOTHING;
 	}
+	/* Some keep it in a folder of its own: build/cmake, cmake. */
+	for (size_t i = 0; i < n && !told; i++)
+		if (ends(files[i].path, "/CMakeLists.txt") && strlen(files[i].path) < 40) {
+			told = &files[i];
+			out->system = GUESS_CMAKE;
+		}
 	if (out->system == GUESS_MESON)
 		by_meson(files, n, out);
 	else if (out->system == GUESS_CMAKE)
-		by_cmake(files, n, out);
+		by_cmake(files, n, told, out);
 	else if (out->system == GUESS_AUTOTOOLS)
 		by_autotools(files, n, out);
 	else if (out->system == GUESS_MAKE)

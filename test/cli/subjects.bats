@@ -307,3 +307,18 @@ says() {
 	[[ $stderr == *"w printed nothing, so there is no figure" ]]
 	says "no [variant fast]" "$hakperf" build HEAD --variant fast
 }
+
+@test "docs/configuration.md names every section and key that the file may have" {
+	cd "$root"
+	keys=$(sed -n '/^static int recipe_key/,/^static const struct kind/p' config/config.c |
+		grep -o -e 'strcmp(key, "[a-z_]*"' -e '{ "[a-z_]*", &' | grep -o '"[a-z_]*"' | tr -d '"' | sort -u)
+	sections=$(sed -n '/^static const struct kind/,/^};/p' config/config.c | grep -o '{ "[a-z]*"' | grep -o '[a-z]*')
+	[ "$(echo "$keys" | wc -l)" -ge 40 ]
+	[ "$(echo "$sections" | wc -l)" -ge 8 ]
+	for key in $keys; do
+		grep -q "\`$key\`" docs/configuration.md || { echo "no word about the key $key"; false; }
+	done
+	for section in $sections; do
+		grep -q "^## \[$section[] ]" docs/configuration.md || { echo "no section [$section]"; false; }
+	done
+}
