@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define RSS_MOVED_PAGES 64
 #define RSS_SLACK (512u << 10) /* the kernel counts resident pages in batches */
 #define DEFAULT_OUTPUT (1u << 20)
 #define TICK_NS 200000000u	 /* a signal that went to another thread is noticed after this */
@@ -293,8 +294,8 @@ static void account(const struct rusage *ru, int status, struct child_result *r)
 	r->status = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* What a child starts with as its largest resident set: the copy of ours that exec throws away. 0: unknown. */
-static uint64_t own_rss_bytes(void)
+/* Pages of the caller that are resident now. 0: unknown. */
+static unsigned long own_pages(void)
 {
 	char text[128];
 	unsigned long pages = 0;
@@ -303,7 +304,30 @@ static uint64_t own_rss_bytes(void)
 	if (fd >= 0)
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	return sscanf(text, "%*u %lu", &pages) == 1 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+	return sscanf(text, "%*u %lu", &pages) == 1 ? pages : 0;
+}
+
+/*
+ * What a child has as its largest resident set before its program begins: the copy of ours that exec throws away. Tried by a
+ * child that does nothing, and again when we have grown or shrunk. 0: unknown.
+ */
+static uint64_t rss_floor_bytes(void)
+{
+	static _Thread_local unsigned long pages;
+	static _Thread_local uint64_t floor_bytes;
+	unsigned long now = own_pages(), moved = now > pages ? now - pages : pages - now;
+	if (floor_bytes && moved < RSS_MOVED_PAGES)
+		return floor_bytes;
+	struct rusage ru;
+	int status;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	if (pid < 0 || wait4(pid, &status, 0, &ru) != pid)
+		return 0;
+	pages = now;
+	floor_bytes = (uint64_t)ru.ru_maxrss * 1024u + RSS_SLACK;
+	return floor_bytes;
 }
 
 int child_run(const struct child_spec *spec, struct child_result *r, struct error *e)
@@ -363,7 +387,7 @@ int child_run(const struct child_spec *spec, struct child_result *r, struct erro
 	pthread_sigmask(SIG_BLOCK, &both, &l.mask);
 	masked = true;
 
-	r->rss_floor_bytes = own_rss_bytes() + RSS_SLACK;
+	r->rss_floor_bytes = rss_floor_bytes();
 	uint64_t start_ns = clock_mono_ns();
 	pid_t pid = fork();
 	if (pid < 0) {

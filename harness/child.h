@@ -42,7 +42,7 @@ struct child_result {
 	uint64_t wall_ns, user_ns, sys_ns;
 	uint64_t voluntary_switches, involuntary_switches, minor_faults, major_faults;
 	uint64_t max_rss_bytes; /* ru_maxrss of the largest of its processes: survives exec, so that it begins at the next */
-	uint64_t rss_floor_bytes; /* the caller's own resident set at the fork, and a little: max_rss_bytes tells only above it */
+	uint64_t rss_floor_bytes; /* what of the caller a child has resident before exec, and a little: max_rss_bytes tells only above it */
 	struct buf out, err;
 	size_t out_dropped, err_dropped;
 };

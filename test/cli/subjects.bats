@@ -170,6 +170,9 @@ C
 	[ "$(field result.cases.1.case)" = "run n=20" ]
 	[ "$(field result.cases.1.revisions.1.figure.value)" = 30.0 ]
 	[ "$(field result.cases.0.metric)" = "figure ms" ]
+	# Memory of the whole process: an interpreter's.
+	[ "$(sqlite3 results.db "SELECT count (*) >= 4 FROM sample JOIN metric ON metric.id = metric_id
+		WHERE metric.name = 'peak_rss_bytes' AND value BETWEEN 6000000 AND 60000000")" = 1 ]
 	run --separate-stderr "$hakperf" bisect good bad --param n=20 --max-time 20s --json
 	echo "$output" "$stderr"
 	[ "$(field result.case)" = "run n=20" ]
