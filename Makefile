@@ -15,6 +15,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 BUILD ?= build
+# One spelling of a folder: its name is among the flags, and another spelling would rebuild everything.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 OPT ?= -O2 -g

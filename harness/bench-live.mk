@@ -13,7 +13,9 @@ $(BUILD)/bench/bench_harness $(BUILD)/bench/bench_live: $(BUILD)/bench/%: $(BUIL
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-.PHONY: bench-harness bench-live
+.PHONY: bench-harness bench-live bench-live-bins
+bench-live-bins: $(BUILD)/bench/bench_harness $(BUILD)/bench/bench_live
+
 bench-harness: $(BUILD)/bench/bench_harness $(BUILD)/bench/bench_store $(WORKLOADS) $(CONTROLS)
 	$< $(BUILD) $(ROUNDS)
 	$(BUILD)/bench/bench_store $(STORE_FOLDER)
