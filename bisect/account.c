@@ -55,6 +55,27 @@ static bool no_symbol(const char *name)
 	return !strcmp(name, "???") || !strncmp(name, "0x", 2);
 }
 
+/*
+ * A function in itself is one function: compilers split a part off and inline it again, or unroll
+ * recursion. The outer frame stays, at the inner one's line.
+ */
+static size_t join_equal(struct account_frame *f, size_t n)
+{
+	size_t out = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (out && f[out - 1].function == f[i].function) {
+			const char *file = f[out - 1].file;
+			unsigned line = f[out - 1].line;
+			f[out - 1] = f[i];
+			f[out - 1].file = file;
+			f[out - 1].line = line;
+		} else {
+			f[out++] = f[i];
+		}
+	}
+	return out;
+}
+
 static void look(struct maker *m, size_t node, const struct cgsum_address *x, struct spot *s)
 {
 	const struct cgsum_function *f = &m->g.sum->functions[node];
@@ -83,6 +104,7 @@ static void look(struct maker *m, size_t node, const struct cgsum_address *x, st
 		k->file = account_name(names, plain_path(k->file));
 		k->decl_file = account_name(names, plain_path(k->decl_file));
 	}
+	s->n = join_equal(s->frame, s->n);
 }
 
 static uint64_t mix(uint64_t h, uint64_t v)

@@ -188,6 +188,18 @@ static int find_diff(struct accounting *x, struct error *e)
 	return rc;
 }
 
+int accounting_count(struct accounting *x, struct error *e)
+{
+	int rc = measure_build(&x->m, 0, e);
+	if (!rc)
+		rc = check_builds(&x->m, e);
+	if (!rc)
+		rc = count_all(x, e);
+	if (!rc && x->m.n_arms == 2)
+		rc = find_diff(x, e);
+	return rc;
+}
+
 static json_t *case_json(const struct accounting *x, size_t k)
 {
 	char name[128];
@@ -294,13 +306,26 @@ static int answer_text(struct accounting *x, const struct asked *a, struct error
 	return 0;
 }
 
-static void accounting_release(struct accounting *x)
+void accounting_release(struct accounting *x)
 {
 	for (size_t i = 0; x->counts && i < x->m.n_cases * x->m.n_arms; i++)
 		account_count_release(&x->counts[i]);
 	free(x->counts);
 	diff_release(&x->diff);
 	measure_release(&x->m);
+}
+
+/* What never ran needs no cost of an instruction. */
+static bool ran_anywhere(const struct accounting *x, const char *function)
+{
+	struct account_function f;
+	for (size_t k = 0; k < x->m.n_cases; k++) {
+		const struct account *a = &accounting_of(x, k, 0)->account;
+		for (size_t p = 0; p < a->n_paths; p++)
+			if (account_function(a, p, function, &f))
+				return true;
+	}
+	return false;
 }
 
 int cmd_account(int argc, char **argv)
@@ -338,14 +363,8 @@ int cmd_account(int argc, char **argv)
 		goto out;
 	}
 	if (!rc)
-		rc = measure_build(&x.m, 0, &e);
-	if (!rc)
-		rc = check_builds(&x.m, &e);
-	if (!rc)
-		rc = count_all(&x, &e);
-	if (!rc && x.m.n_arms == 2)
-		rc = find_diff(&x, &e);
-	if (!rc && timed)
+		rc = accounting_count(&x, &e);
+	if (!rc && timed && (a.cycles || ran_anywhere(&x, a.where)))
 		rc = accounting_time(&x, "account", a.wait, &e);
 	if (!rc)
 		rc = a.json ? answer_json(&x, &a, argv + optind, argc - optind, &e)

@@ -73,3 +73,14 @@ int accounting_asm(struct accounting *x, size_t case_index, const char *function
  */
 int accounting_split(struct accounting *x, size_t case_index, bool json, const char *revision,
 		     struct error *e);
+
+/* Build both arms (or the one) where they are not, count all cases and find the difference. */
+int accounting_count(struct accounting *x, struct error *e);
+void accounting_release(struct accounting *x);
+
+/*
+ * After a bisect: what its culprits changed against their first parents, for cases that can be
+ * counted. result: of bisect_run(). Prints.
+ */
+int account_culprits(struct project *p, const struct bench_case *c, const char *variant,
+		     const json_t *result, FILE *to, struct error *e);

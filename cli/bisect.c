@@ -2,6 +2,7 @@
 #include "bisect/bisect.h"
 
 #include "base/buf.h"
+#include "cli/account.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/project.h"
@@ -171,6 +172,8 @@ int cmd_bisect(int argc, char **argv)
 							 a.metric ? a.metric : "auto"), json_incref(result));
 		else
 			show_bisect(result, stdout);
+		if (!a.json && account_culprits(&p, &c, a.variant, result, stdout, &e))
+			cli_warn("no account of the culprit: %s", e.text);
 	}
 	json_decref(result);
 	bench_case_release(&c);

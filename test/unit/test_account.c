@@ -268,7 +268,7 @@ static const char inlining[] = HEAD "ob=/s.so\nfl=a.c\nfn=free'main\n0x10 1 100\
 				    "100\ncob=/s.so\ncfi=a.c\ncfn=free'main\ncalls=100 0x10 "
 				    "1\n0x104 2 650\n\ntotals: 757\n";
 static const struct known inlined[] = {
-	{ "/s.so", 0x10, 0x10, "free", 1, NULL },
+	{ "/s.so", 0x10, 0x10, "free/free", 1, NULL }, /* split off and inlined again: one function */
 	{ "/s.so", 0x12, 0x12, "free/put", 2, NULL },
 	{ "/s.so", 0x14, 0x12, "free/put", 3, NULL },
 	{ "/s.so", 0x16, 0x16, "free/put/set", 4, NULL },
