@@ -10,13 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* "No step" takes this posterior. */
+static const double NO_STEP_SURE = 0.995;
+/* No commit is built for the search while the data favour no step by this factor; further on the
+ * place is what is asked. */
+static const double DOUBT = 3.5;
+
+/* Bits per measurement's cost below which a search under a fixed layout ends: what is left is the
+ * offsets'. */
+static const double LEAST_RATE = 1e-3;
+
 struct search_options search_defaults(void)
 {
 	return (struct search_options){
 		.confidence = 0.99,
 		.delta = 0.01,
 		.outlier_rate = 0.01,
-		.no_step = 0.5,
 		.several = 0.05,
 		.build_cost = 10,
 	};
@@ -25,17 +34,24 @@ struct search_options search_defaults(void)
 static int check_options(const struct search_options *o, struct error *e)
 {
 	if (!(o->confidence > 0.5 && o->confidence < 1))
-		return error_set(e, -EINVAL, "search: confidence %g is not between 0.5 and 1", o->confidence);
-	if (!(o->delta >= 0) || !(o->noise_sd >= 0) || !(o->layout_sd >= 0) || !(o->build_cost >= 0))
-		return error_set(e, -EINVAL, "search: delta, noise, layout and build cost must not be negative");
-	if (!(o->no_step > 0 && o->no_step < 1) || !(o->several >= 0 && o->several < 1))
-		return error_set(e, -EINVAL, "search: prior probabilities must lie between 0 and 1");
+		return error_set(e, -EINVAL, "search: confidence %g is not between 0.5 and 1",
+				 o->confidence);
+	if (!(o->delta >= 0) || !(o->noise_sd >= 0) || !(o->layout_sd >= 0) ||
+	    !(o->build_cost >= 0))
+		return error_set(
+			e, -EINVAL,
+			"search: delta, noise, layout and build cost must not be negative");
+	if (!(o->no_step >= 0 && o->no_step < 1) || !(o->several >= 0 && o->several < 1))
+		return error_set(e, -EINVAL,
+				 "search: prior probabilities must lie between 0 and 1");
 	if (o->layout == SEARCH_LAYOUT_FIXED && o->layout_sd == 0)
-		return error_set(e, -EINVAL, "search: layout is fixed per build, but its spread is not given");
+		return error_set(e, -EINVAL,
+				 "search: layout is fixed per build, but its spread is not given");
 	return 0;
 }
 
-int search_open(struct search **out, const struct search_graph *g, const struct search_options *o, struct error *e)
+int search_open(struct search **out, const struct search_graph *g, const struct search_options *o,
+		struct error *e)
 {
 	*out = NULL;
 	int rc = check_options(o, e);
@@ -45,10 +61,18 @@ int search_open(struct search **out, const struct search_graph *g, const struct 
 	s->o = *o;
 	if (s->o.noise_sd > 0 && s->o.noise_dof <= 0)
 		s->o.noise_dof = 50;
+	/* Without a prior on the noise, a few like samples make a small noise and any difference a
+	 * step. */
+	if (s->o.no_step <= 0)
+		s->o.no_step = s->o.noise_sd > 0 ? 0.3 : 0.7;
 	if (s->o.max_cost <= 0)
 		s->o.max_cost = 1e5;
 	if (s->o.max_steps == 1)
 		s->o.several = 0;
+	/* A fixed offset can put one build on the wrong side for good: half the risk buys what a
+	 * name means elsewhere. */
+	if (s->o.layout == SEARCH_LAYOUT_FIXED)
+		s->o.confidence = 1 - (1 - s->o.confidence) / 2;
 	rc = search_graph_init(s, g, e);
 	if (rc) {
 		search_close(s);
@@ -61,13 +85,24 @@ int search_open(struct search **out, const struct search_graph *g, const struct 
 	return 0;
 }
 
+static void forget(struct search_accepted *t)
+{
+	free(t->set);
+	free(t->share);
+}
+
 void search_close(struct search *s)
 {
 	if (!s)
 		return;
-	free(s->parent_start), free(s->parent), free(s->has), free(s->has_in), free(s->in_range), free(s->prior);
-	free(s->log_bayes), free(s->build), free(s->break_p), free(s->hyp), free(s->obs), free(s->slot), free(s->slot_of);
-	free(s->cls), free(s->class_of), free(s->cls_after), free(s->comp);
+	for (size_t j = 0; j < s->n_accepted; j++)
+		forget(&s->accepted[j]);
+	free(s->parent_start), free(s->parent), free(s->has), free(s->has_in), free(s->in_range),
+		free(s->prior);
+	free(s->build), free(s->break_p), free(s->hyp), free(s->obs), free(s->slot),
+		free(s->slot_of);
+	free(s->cls), free(s->class_of), free(s->cls_after), free(s->comp), free(s->scratch),
+		free(s->sum), free(s->all);
 	free(s);
 }
 
@@ -88,32 +123,47 @@ void search_observe(struct search *s, uint32_t commit, double log_ratio)
 		search_set_build(s, commit, SEARCH_BUILT);
 	if (s->slot_of[commit] == SEARCH_NONE) {
 		x_grow(s->slot, s->n_slots, s->cap_slots);
-		s->slot[s->n_slots] = (struct search_slot){ .commit = commit };
+		s->slot[s->n_slots] = (struct search_slot){
+			.commit = commit,
+			.first = SEARCH_NONE,
+			.least = INFINITY,
+			.most = -INFINITY,
+		};
 		s->slot_of[commit] = (uint32_t)s->n_slots++;
 		search_classes(s);
 	}
-	s->slot[s->slot_of[commit]].n++;
+	struct search_slot *t = &s->slot[s->slot_of[commit]];
+	uint32_t at = (uint32_t)s->n_obs;
 	x_grow(s->obs, s->n_obs, s->cap_obs);
-	s->obs[s->n_obs++] = (struct search_obs){ .slot = s->slot_of[commit], .y = log_ratio };
+	s->obs[s->n_obs++] = (struct search_obs){ .slot = s->slot_of[commit],
+						  .next = SEARCH_NONE,
+						  .y = log_ratio };
+	*(t->n ? &s->obs[t->last].next : &t->first) = at;
+	t->last = at;
+	t->n++;
+	t->least = fmin(t->least, log_ratio);
+	t->most = fmax(t->most, log_ratio);
 	s->stale = true;
 }
 
 static double member_share(const struct search *s, uint32_t h)
 {
-	return s->prior[h] * exp(s->log_bayes[h]) / s->cls[s->class_of[h]].prior;
+	return s->prior[h] / s->cls[s->class_of[h]].prior;
 }
 
-static double probability(const struct search *s, uint32_t h)
+double search_probability(const struct search *s, uint32_t h)
 {
-	return s->class_of[h] == SEARCH_NONE ? 0 : s->cls[s->class_of[h]].posterior * member_share(s, h);
+	return s->class_of[h] == SEARCH_NONE
+		       ? 0
+		       : s->cls[s->class_of[h]].posterior * member_share(s, h);
 }
 
-static uint32_t most_probable(const struct search *s, double *p)
+uint32_t search_most_probable(const struct search *s, double *p)
 {
 	uint32_t best = s->hyp[0];
 	*p = -1;
 	for (size_t j = 0; j < s->n_hyp; j++) {
-		double q = probability(s, s->hyp[j]);
+		double q = search_probability(s, s->hyp[j]);
 		if (q > *p) {
 			*p = q;
 			best = s->hyp[j];
@@ -122,8 +172,25 @@ static uint32_t most_probable(const struct search *s, double *p)
 	return best;
 }
 
+/* The set that no commit that can be built parts from h, into *t; returns its probability. Release
+ * with forget(). */
+static double atom_of(const struct search *s, uint32_t h, struct search_accepted *t)
+{
+	double mass = 0;
+	*t = (struct search_accepted){ .commit = h };
+	t->set = x_calloc(s->n_hyp, sizeof(*t->set));
+	t->share = x_calloc(s->n_hyp, sizeof(*t->share));
+	t->n_set = search_atom(s, h, t->set);
+	for (size_t j = 0; j < t->n_set; j++) {
+		mass += search_probability(s, t->set[j]);
+		t->share[j] = s->prior[t->set[j]];
+	}
+	t->posterior = mass;
+	return mass;
+}
+
 /* Bring the posterior up to date, accepting steps on the way where several are looked for. */
-static void settle(struct search *s)
+void search_settle(struct search *s)
 {
 	if (!s->stale)
 		return;
@@ -133,42 +200,54 @@ static void settle(struct search *s)
 	while (s->n_comp && s->o.max_steps != 1 && s->n_accepted < SEARCH_STEPS_MAX &&
 	       (!s->o.max_steps || s->n_accepted < s->o.max_steps)) {
 		double p;
-		uint32_t h = most_probable(s, &p);
-		if (p < s->o.confidence)
+		uint32_t h = search_most_probable(s, &p);
+		struct search_accepted *t = &s->accepted[s->n_accepted];
+		if (p < 0 || atom_of(s, h, t) < s->o.confidence) {
+			if (p >= 0)
+				forget(t);
 			break;
-		s->accepted[s->n_accepted++] = (struct search_accepted){ h, p };
-		s->prior[h] = 0;
+		}
+		s->n_accepted++;
+		for (size_t j = 0; j < t->n_set; j++)
+			s->prior[t->set[j]] = 0;
 		search_classes(s);
 		search_posterior_update(s);
 	}
 }
 
-static double no_step(const struct search *s)
+double search_no_step(const struct search *s)
 {
 	return s->n_comp ? s->comp[0].p : s->o.no_step;
 }
 
+static bool doubtful(const struct search *s)
+{
+	double prior = s->n_accepted ? 1 - s->o.several : s->o.no_step, none = search_no_step(s);
+	return none * (1 - prior) >= DOUBT * prior * (1 - none);
+}
+
 static double entropy_bits(const struct search *s)
 {
-	double h = 0, p = no_step(s);
+	double h = 0, p = search_no_step(s);
 	if (p > 0)
 		h -= p * log2(p);
 	for (size_t j = 0; j < s->n_hyp; j++) {
-		p = probability(s, s->hyp[j]);
+		p = search_probability(s, s->hyp[j]);
 		if (p > 0)
 			h -= p * log2(p);
 	}
 	return h;
 }
 
-/* Estimated difference of the ends, log-ratio, and its sd: the plain one, from the slots of good and bad. */
-static bool ends(const struct search *s, double *d, double *sd)
+/* Estimated difference of the ends, log-ratio, and its sd: the plain one, from the slots of good
+ * and bad. */
+bool search_ends(const struct search *s, double *d, double *sd)
 {
 	uint32_t g = s->slot_of[s->good], b = s->slot_of[s->bad];
 	if (g == SEARCH_NONE || b == SEARCH_NONE || !s->n_comp)
 		return false;
-	*d = s->slot[b].mean - s->slot[g].mean;
-	*sd = sqrt(s->scale2 * (1 / s->slot[g].precision + 1 / s->slot[b].precision));
+	*d = s->slot[b].sum.mean - s->slot[g].sum.mean;
+	*sd = sqrt(s->scale2 * (1 / s->slot[g].sum.precision + 1 / s->slot[b].sum.precision));
 	return true;
 }
 
@@ -189,48 +268,152 @@ static bool first_rounds(const struct search *s, uint32_t *commit)
 	return ng < want || nb < want;
 }
 
-/* The set around the most probable commit that no buildable commit can part, and its probability. */
 static double atom_mass(const struct search *s, uint32_t h)
 {
-	uint32_t *atom = x_calloc(s->n_hyp, sizeof(*atom));
-	size_t n = search_atom(s, h, atom);
-	double mass = 0;
-	for (size_t j = 0; j < n; j++)
-		mass += probability(s, atom[j]);
-	free(atom);
+	struct search_accepted t;
+	double mass = atom_of(s, h, &t);
+	forget(&t);
 	return mass;
+}
+
+/* Under a fixed layout, more rounds of the ends say nothing once their means are known much better
+ * than their offsets. */
+static bool ends_saturated(const struct search *s)
+{
+	if (s->o.layout != SEARCH_LAYOUT_FIXED)
+		return false;
+	double enough = 8 * s->scale2 / (s->o.layout_sd * s->o.layout_sd);
+	return (double)s->slot[s->slot_of[s->good]].n > enough &&
+	       (double)s->slot[s->slot_of[s->bad]].n > enough;
+}
+
+static struct search_action measure(const struct search *s, uint32_t a, uint32_t b)
+{
+	bool second = s->slot[s->slot_of[b]].n < s->slot[s->slot_of[a]].n;
+	return (struct search_action){ SEARCH_MEASURE, second ? b : a, 0, 1, 0 };
+}
+
+static size_t ancestors(const struct search *s, uint32_t commit)
+{
+	size_t n = 0;
+	for (size_t w = 0; w < s->words; w++)
+		n += (size_t)__builtin_popcountll(search_has(s, commit)[w]);
+	return n;
+}
+
+static bool same_steps(const struct search *s, uint32_t a, uint32_t b)
+{
+	for (size_t j = 0; j < s->n_accepted; j++)
+		if (search_bit(search_has(s, a), s->accepted[j].commit) !=
+		    search_bit(search_has(s, b), s->accepted[j].commit))
+			return false;
+	return true;
+}
+
+/*
+ * Measured commits that have the same accepted steps should be level. Between the first and the
+ * last of each such segment: a difference that may exceed delta (90 % interval) asks for more
+ * measurements; the segment of the widest interval comes first.
+ */
+static bool open_segment(const struct search *s, uint32_t *first, uint32_t *last)
+{
+	double widest = 0;
+	for (size_t m = 0; m < s->n_slots; m++) {
+		uint32_t lo = s->slot[m].commit, hi = lo;
+		for (size_t k = 0; k < s->n_slots; k++) {
+			uint32_t other = s->slot[k].commit;
+			if (s->build[other] == SEARCH_BROKEN || !same_steps(s, lo, other))
+				continue;
+			if (ancestors(s, other) < ancestors(s, lo))
+				lo = other;
+			if (ancestors(s, other) > ancestors(s, hi))
+				hi = other;
+		}
+		if (lo == hi || s->slot[m].commit != lo)
+			continue;
+		const struct search_sum *a = &s->slot[s->slot_of[lo]].sum,
+					*b = &s->slot[s->slot_of[hi]].sum;
+		double sd = sqrt(s->scale2 * (1 / a->precision + 1 / b->precision));
+		if (fabs(b->mean - a->mean) + 1.645 * sd > s->o.delta && sd > widest) {
+			widest = sd;
+			*first = lo;
+			*last = hi;
+		}
+	}
+	return widest > 0;
+}
+
+static struct search_action stop_short(struct search *s, const char *why)
+{
+	bool step = s->n_accepted || search_no_step(s) <= 1 - s->o.confidence;
+	return done(s, step ? SEARCH_SET : SEARCH_CANNOT_TELL, why);
+}
+
+static bool sets_accepted(const struct search *s)
+{
+	for (size_t j = 0; j < s->n_accepted; j++)
+		if (s->accepted[j].n_set > 1)
+			return true;
+	return false;
+}
+
+static const char *const BROKEN_WHY = "commits that do not build or run stand around the step: "
+				      "make one of them build to narrow it";
+
+static struct search_action all_steps_found(struct search *s)
+{
+	return sets_accepted(s) ? done(s, SEARCH_SET, BROKEN_WHY) : done(s, SEARCH_CULPRIT, "");
+}
+
+/* A step that is placed, and is smaller than the caller cares for. */
+static bool too_small(const struct search *s, uint32_t commit)
+{
+	struct search_step t = { .commit = commit };
+	search_step_size(s, &t);
+	return fmax(fabs(t.lo), fabs(t.hi)) < s->o.delta;
 }
 
 static struct search_action decide(struct search *s)
 {
 	if (s->build[s->good] == SEARCH_BROKEN || s->build[s->bad] == SEARCH_BROKEN)
-		return done(s, SEARCH_CANNOT_TELL, "an end of the range cannot be built or run: choose another good or bad");
-	uint32_t commit;
+		return done(
+			s, SEARCH_CANNOT_TELL,
+			"an end of the range cannot be built or run: choose another good or bad");
+	uint32_t commit, first, last;
 	if (first_rounds(s, &commit))
 		return (struct search_action){ SEARCH_MEASURE, commit, 0, 1, 0 };
-	double p, d, sd;
-	uint32_t best = most_probable(s, &p);
-	bool all_found = s->o.max_steps && s->n_accepted == s->o.max_steps;
+	double p, d, sd, none = search_no_step(s);
+	uint32_t best = search_most_probable(s, &p);
+	if (s->n_accepted && s->n_accepted == s->o.max_steps)
+		return all_steps_found(s);
 	if (s->o.max_steps == 1 && p >= s->o.confidence)
-		return done(s, SEARCH_CULPRIT, "");
-	if (all_found || no_step(s) >= s->o.confidence)
-		return done(s, s->n_accepted ? SEARCH_CULPRIT : SEARCH_NO_STEP, "");
-	if (!s->n_accepted && ends(s, &d, &sd) && fabs(d) + 2.6 * sd < s->o.delta)
-		return done(s, SEARCH_NO_STEP, "");
-	if (p < s->o.confidence && atom_mass(s, best) >= s->o.confidence)
-		return done(s, SEARCH_SET, "commits that do not build or run stand around the step: make one of them build to narrow it");
-	struct search_action a = search_choose(s);
-	double spent = s->o.build_cost * (double)s->builds + (double)s->n_obs;
-	double stop = -log2(s->o.confidence) + (1 - s->o.confidence) * 6;
-	double rate = a.bits / a.cost;
-	a.expected_cost = rate > 0 ? fmax(1, (entropy_bits(s) - stop) / rate) : INFINITY;
-	if (a.kind == SEARCH_DONE || spent + a.expected_cost > s->o.max_cost) {
-		bool step = no_step(s) <= 1 - s->o.confidence;
-		return done(s, step ? SEARCH_SET : SEARCH_CANNOT_TELL,
-			    s->o.layout == SEARCH_LAYOUT_FIXED ?
-				    "a fixed layout's offset per build hides what is left: relink builds, or allow more cost" :
-				    "the cost limit is in sight before an answer: allow more, or measure where noise is lower");
+		return done(s, too_small(s, best) ? SEARCH_NO_STEP : SEARCH_CULPRIT, "");
+	if (s->o.max_steps == 1 && atom_mass(s, best) >= s->o.confidence)
+		return done(s, SEARCH_SET, BROKEN_WHY);
+	if (s->o.build_cost * (double)s->builds + (double)s->n_obs >= s->o.max_cost)
+		return stop_short(
+			s,
+			"the cost limit is reached: allow more, or measure where noise is lower");
+	if (s->n_accepted && none >= s->o.confidence)
+		return open_segment(s, &first, &last) ? measure(s, first, last)
+						      : all_steps_found(s);
+	if (!s->n_accepted && search_ends(s, &d, &sd) && s->slot[s->slot_of[s->bad]].n >= 8) {
+		if (none >= NO_STEP_SURE || fabs(d) + 2.6 * sd < s->o.delta)
+			return done(s, SEARCH_NO_STEP, "");
 	}
+	if (!s->n_accepted && doubtful(s) && !ends_saturated(s))
+		return measure(s, s->good, s->bad);
+	if (s->n_accepted && doubtful(s) && open_segment(s, &first, &last))
+		return measure(s, first, last);
+	bool place = !doubtful(s) && p < s->o.confidence * (1 - none);
+	struct search_action a = search_choose(s, place, false);
+	if (s->o.layout == SEARCH_LAYOUT_FIXED && a.bits < LEAST_RATE * a.cost)
+		return stop_short(
+			s,
+			"a fixed layout's offset per build hides what is left: relink the builds");
+	if (a.bits < 1e-5)
+		return measure(s, s->good, s->bad);
+	a.expected_cost = a.cost / a.bits * entropy_bits(s);
 	return a;
 }
 
@@ -238,7 +421,7 @@ struct search_action search_next(struct search *s)
 {
 	if (s->o.exact)
 		return search_exact_next(s);
-	settle(s);
+	search_settle(s);
 	if (s->undecided) {
 		s->action = decide(s);
 		s->undecided = false;
@@ -252,153 +435,35 @@ void search_verdict(struct search *s, uint32_t c, bool confirmed, double error_r
 	if (confirmed)
 		return;
 	for (size_t j = 0; j < s->n_accepted; j++) {
-		if (s->accepted[j].commit != c)
+		struct search_accepted t = s->accepted[j];
+		if (t.commit != c)
 			continue;
-		memmove(&s->accepted[j], &s->accepted[j + 1], (--s->n_accepted - j) * sizeof(s->accepted[0]));
-		s->prior[c] = 1.0 / (double)s->n_hyp;
+		for (size_t k = 0; k < t.n_set; k++)
+			s->prior[t.set[k]] = t.share[k];
+		forget(&t);
+		memmove(&s->accepted[j], &s->accepted[j + 1],
+			(--s->n_accepted - j) * sizeof(s->accepted[0]));
 		break;
 	}
-	s->log_bayes[c] += log(error_rate);
+	s->prior[c] *= error_rate;
 	search_classes(s);
 	s->stale = true;
 }
 
 void search_posterior(struct search *s, double *out)
 {
-	settle(s);
+	search_settle(s);
 	for (size_t i = 0; i < s->n; i++)
 		out[i] = 0;
 	if (s->n_comp)
 		for (size_t j = 0; j < s->n_hyp; j++)
-			out[s->hyp[j]] = probability(s, s->hyp[j]);
-	for (size_t j = 0; j < s->n_accepted; j++)
-		out[s->accepted[j].commit] = 1;
-}
-
-/* Size of the step at c: the coefficient of the last column under `none` with c accepted, else of the best component. */
-static void step_size(const struct search *s, struct search_step *t)
-{
-	for (size_t j = 0; j < s->n_comp; j++) {
-		const struct search_component *c = &s->comp[j];
-		size_t column = 0;
-		for (size_t k = 0; k < s->n_accepted; k++)
-			if (s->accepted[k].commit == t->commit)
-				column = 1 + k;
-		if (!column && c->a == s->class_of[t->commit] && c->a != SEARCH_NONE)
-			column = 1 + s->n_accepted;
-		if (!column && c->b == s->class_of[t->commit] && c->b != SEARCH_NONE)
-			column = 2 + s->n_accepted;
-		if (!column)
-			continue;
-		size_t p = c->columns;
-		/* x = L^-T v for v = z gives the mean; L^-1 e gives the variance. */
-		double mean[SEARCH_COLUMNS], var = 0, w[SEARCH_COLUMNS] = { 0 };
-		for (size_t i = p; i-- > 0;) {
-			double v = c->z[i];
-			for (size_t k = i + 1; k < p; k++)
-				v -= c->l[k * (k + 1) / 2 + i] * mean[k];
-			mean[i] = v / c->l[i * (i + 1) / 2 + i];
-		}
-		for (size_t i = column; i < p; i++) {
-			double v = i == column;
-			for (size_t k = column; k < i; k++)
-				v -= c->l[i * (i + 1) / 2 + k] * w[k];
-			w[i] = v / c->l[i * (i + 1) / 2 + i];
-			var += w[i] * w[i];
-		}
-		double half = 1.96 * sqrt(var * c->scale2 * (s->dof > 4 ? s->dof / (s->dof - 2) : 2));
-		t->size = mean[column];
-		t->lo = t->size - half;
-		t->hi = t->size + half;
-		return;
-	}
-}
-
-static void set_of(const struct search *s, struct search_step *t)
-{
-	bool *taken = x_calloc(s->n, sizeof(*taken));
-	double mass = 0;
-	t->set = x_calloc(s->n_hyp, sizeof(*t->set));
-	t->probability = x_calloc(s->n_hyp, sizeof(*t->probability));
-	double total = 0;
-	for (size_t j = 0; j < s->n_hyp; j++)
-		total += probability(s, s->hyp[j]);
-	while (mass < s->o.confidence * fmin(1, total) && t->n_set < s->n_hyp) {
-		double p = -1;
-		uint32_t best = 0;
-		for (size_t j = 0; j < s->n_hyp; j++) {
-			double q = probability(s, s->hyp[j]);
-			if (!taken[s->hyp[j]] && q > p) {
-				p = q;
-				best = s->hyp[j];
-			}
-		}
-		taken[best] = true;
-		t->set[t->n_set] = best;
-		t->probability[t->n_set++] = p;
-		mass += p;
-	}
-	free(taken);
-}
-
-static int by_falling_size(const void *x, const void *y)
-{
-	const struct search_step *a = x, *b = y;
-	double d = fabs(b->size) - fabs(a->size);
-	return d > 0 ? 1 : d < 0 ? -1 : a->commit < b->commit ? -1 : a->commit > b->commit;
-}
-
-void search_get_result(struct search *s, struct search_result *r)
-{
-	*r = (struct search_result){ 0 };
-	if (s->o.exact) {
-		search_exact_result(s, r);
-		return;
-	}
-	struct search_action a = search_next(s);
-	r->outcome = a.kind == SEARCH_DONE ? s->outcome : SEARCH_CANNOT_TELL;
-	r->no_step = no_step(s);
-	r->builds = s->builds;
-	r->broken = s->broken;
-	r->measurements = s->n_obs;
-	r->noise_sd = sqrt(s->scale2);
-	for (size_t j = 0; j < s->n_obs; j++)
-		r->outliers += s->obs[j].outlier;
-	double d, sd;
-	/* A two-sided test at 5 % with power 90 %. */
-	r->smallest = ends(s, &d, &sd) ? (1.96 + 1.28) * sd : INFINITY;
-	snprintf(r->why, sizeof(r->why), "%s", a.kind == SEARCH_DONE ? s->why : "the search is not at its end");
-	r->steps = x_calloc(s->n_accepted + 1, sizeof(*r->steps));
+			out[s->hyp[j]] = search_probability(s, s->hyp[j]);
 	for (size_t j = 0; j < s->n_accepted; j++) {
-		struct search_step *t = &r->steps[r->n_steps++];
-		t->commit = s->accepted[j].commit;
-		t->posterior = s->accepted[j].posterior;
-		t->named = true;
-		t->set = x_calloc(1, sizeof(*t->set));
-		t->probability = x_calloc(1, sizeof(*t->probability));
-		t->n_set = 1;
-		t->set[0] = t->commit;
-		t->probability[0] = t->posterior;
-		step_size(s, t);
+		const struct search_accepted *t = &s->accepted[j];
+		double sum = 0;
+		for (size_t k = 0; k < t->n_set; k++)
+			sum += t->share[k];
+		for (size_t k = 0; k < t->n_set; k++)
+			out[t->set[k]] = t->share[k] / sum;
 	}
-	bool more = a.kind != SEARCH_DONE || s->outcome == SEARCH_SET || s->outcome == SEARCH_CANNOT_TELL ||
-		    (s->outcome == SEARCH_CULPRIT && s->o.max_steps == 1);
-	if (s->n_comp && more && s->outcome != SEARCH_NO_STEP) {
-		struct search_step *t = &r->steps[r->n_steps++];
-		t->commit = most_probable(s, &t->posterior);
-		t->named = t->posterior >= s->o.confidence;
-		set_of(s, t);
-		step_size(s, t);
-	}
-	qsort(r->steps, r->n_steps, sizeof(*r->steps), by_falling_size);
-}
-
-void search_result_release(struct search_result *r)
-{
-	for (size_t j = 0; j < r->n_steps; j++) {
-		free(r->steps[j].set);
-		free(r->steps[j].probability);
-	}
-	free(r->steps);
-	*r = (struct search_result){ 0 };
 }

@@ -9,10 +9,11 @@
 #include <string.h>
 
 /*
- * Exact metrics. Each measured commit has a residual: its value less good's and less the sizes of the steps found that it
- * has. A residual of at most delta clears all the commit's ancestors; one above accuses what its ancestors leave uncleared. The accused
- * commit with the fewest suspects is searched first, by halving them, so that a part of the sum of two steps becomes an
- * accused commit of its own. Suspects that no buildable commit parts are one step with a set.
+ * Exact metrics. Each measured commit has a residual: its value less good's and less the sizes of
+ * the steps found that it has. A residual of at most delta clears all the commit's ancestors; one
+ * above accuses what its ancestors leave uncleared. The accused commit with the fewest suspects is
+ * searched first, by halving them, so that a part of the sum of two steps becomes an accused commit
+ * of its own. Suspects that no buildable commit parts are one step with a set.
  */
 struct exact_step {
 	uint32_t commit;
@@ -63,12 +64,13 @@ static void residuals(struct exact *x)
 	}
 	for (size_t j = 0; j < x->n_steps; j++)
 		for (size_t k = 0; k < x->steps[j].n_set; k++)
-			x->clear[x->steps[j].set[k] >> 6] |= (uint64_t)1 << (x->steps[j].set[k] & 63);
+			x->clear[x->steps[j].set[k] >> 6] |= (uint64_t)1
+							     << (x->steps[j].set[k] & 63);
 }
 
 /*
- * Who may have made commit i's residual, into row. Where steps cancel, a later commit without a residual clears them all,
- * though i stands accused: then only what i's own ancestors clear counts.
+ * Who may have made commit i's residual, into row. Where steps cancel, a later commit without a
+ * residual clears them all, though i stands accused: then only what i's own ancestors clear counts.
  */
 static size_t suspects_of(const struct exact *x, uint32_t i, uint64_t *row)
 {
@@ -134,7 +136,8 @@ static uint32_t splitter(const struct exact *x, const uint64_t *suspects)
 
 static void found(struct exact *x, uint32_t at)
 {
-	struct exact_step t = { .size = x->residual[at], .set = x_calloc(count(x->suspects, x->s->words), sizeof(*t.set)) };
+	struct exact_step t = { .size = x->residual[at],
+				.set = x_calloc(count(x->suspects, x->s->words), sizeof(*t.set)) };
 	for (size_t w = 0; w < x->s->words; w++)
 		for (uint64_t bits = x->suspects[w]; bits; bits &= bits - 1)
 			t.set[t.n_set++] = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(bits));
@@ -143,7 +146,8 @@ static void found(struct exact *x, uint32_t at)
 	x->steps[x->n_steps++] = t;
 }
 
-/* With a staircase asked for, what is cleared by equal sums is looked into as well: the widest gap is halved. */
+/* With a staircase asked for, what is cleared by equal sums is looked into as well: the widest gap
+ * is halved. */
 static uint32_t widest_gap(struct exact *x)
 {
 	const struct search *s = x->s;
@@ -154,7 +158,8 @@ static uint32_t widest_gap(struct exact *x)
 			continue;
 		memcpy(x->suspects, search_has(s, i), s->words * sizeof(*x->suspects));
 		for (uint32_t j = 0; j < s->n; j++)
-			if (j != i && !isnan(x->value[j]) && (search_bit(search_has(s, i), j) || j == s->good))
+			if (j != i && !isnan(x->value[j]) &&
+			    (search_bit(search_has(s, i), j) || j == s->good))
 				for (size_t w = 0; w < s->words; w++)
 					x->suspects[w] &= ~search_has(s, j)[w];
 		size_t n = count(x->suspects, s->words);
@@ -228,13 +233,6 @@ struct search_action search_exact_next(struct search *s)
 	return a;
 }
 
-static int by_falling_size(const void *x, const void *y)
-{
-	const struct search_step *a = x, *b = y;
-	double d = fabs(b->size) - fabs(a->size);
-	return d > 0 ? 1 : d < 0 ? -1 : a->commit < b->commit ? -1 : a->commit > b->commit;
-}
-
 void search_exact_result(struct search *s, struct search_result *r)
 {
 	r->builds = s->builds;
@@ -243,19 +241,27 @@ void search_exact_result(struct search *s, struct search_result *r)
 	r->smallest = s->o.delta;
 	if (broken_end(s)) {
 		r->outcome = SEARCH_CANNOT_TELL;
-		snprintf(r->why, sizeof(r->why), "an end of the range cannot be built or run: choose another good or bad");
+		snprintf(r->why, sizeof(r->why),
+			 "an end of the range cannot be built or run: choose another good or bad");
 		return;
 	}
 	struct exact x;
 	exact_run(&x, s);
 	r->no_step = x.n_steps == 0;
 	r->steps = x_calloc(x.n_steps + 1, sizeof(*r->steps));
-	r->outcome = x.next != SEARCH_NONE ? SEARCH_CANNOT_TELL : x.n_steps ? SEARCH_CULPRIT : SEARCH_NO_STEP;
+	r->outcome = x.next != SEARCH_NONE ? SEARCH_CANNOT_TELL
+		     : x.n_steps           ? SEARCH_CULPRIT
+					   : SEARCH_NO_STEP;
 	for (size_t j = 0; j < x.n_steps; j++) {
 		struct search_step *t = &r->steps[r->n_steps++];
 		size_t n = x.steps[j].n_set;
-		*t = (struct search_step){ .commit = x.steps[j].commit, .posterior = 1.0 / (double)n, .named = n == 1, .n_set = n,
-					   .size = x.steps[j].size, .lo = x.steps[j].size, .hi = x.steps[j].size };
+		*t = (struct search_step){ .commit = x.steps[j].commit,
+					   .posterior = 1.0 / (double)n,
+					   .named = n == 1,
+					   .n_set = n,
+					   .size = x.steps[j].size,
+					   .lo = x.steps[j].size,
+					   .hi = x.steps[j].size };
 		t->set = x.steps[j].set;
 		x.steps[j].set = NULL;
 		t->probability = x_calloc(n, sizeof(*t->probability));
@@ -263,11 +269,13 @@ void search_exact_result(struct search *s, struct search_result *r)
 			t->probability[k] = 1.0 / (double)n;
 		if (n > 1 && r->outcome == SEARCH_CULPRIT) {
 			r->outcome = SEARCH_SET;
-			snprintf(r->why, sizeof(r->why), "commits that do not build or run stand around a step: make one of them build to narrow it");
+			snprintf(r->why, sizeof(r->why),
+				 "commits that do not build or run stand around a step: make one "
+				 "of them build to narrow it");
 		}
 	}
 	if (x.next != SEARCH_NONE)
 		snprintf(r->why, sizeof(r->why), "the search is not at its end");
-	qsort(r->steps, r->n_steps, sizeof(*r->steps), by_falling_size);
+	qsort(r->steps, r->n_steps, sizeof(*r->steps), search_by_falling_size);
 	exact_release(&x);
 }

@@ -17,15 +17,22 @@ static void set_bit(uint64_t *row, size_t i)
 static int check(const struct search_graph *g, struct error *e)
 {
 	if (g->n < 2 || g->good >= g->n || g->bad >= g->n || g->good == g->bad)
-		return error_set(e, -EINVAL, "search: no commits between good and bad: give two different revisions");
+		return error_set(
+			e, -EINVAL,
+			"search: no commits between good and bad: give two different revisions");
 	for (size_t i = 0; i < g->n; i++) {
 		if (g->parent_start[i] > g->parent_start[i + 1])
-			return error_set(e, -EINVAL, "search: commit %zu has a negative number of parents", i);
+			return error_set(e, -EINVAL,
+					 "search: commit %zu has a negative number of parents", i);
 		for (uint32_t k = g->parent_start[i]; k < g->parent_start[i + 1]; k++)
 			if (g->parent[k] >= i)
-				return error_set(e, -EINVAL, "search: commit %zu comes before its parent %u", i, g->parent[k]);
+				return error_set(e, -EINVAL,
+						 "search: commit %zu comes before its parent %u", i,
+						 g->parent[k]);
 		if (g->weight && !(g->weight[i] >= 0 && isfinite(g->weight[i])))
-			return error_set(e, -EINVAL, "search: prior weight of commit %zu is negative or not finite", i);
+			return error_set(
+				e, -EINVAL,
+				"search: prior weight of commit %zu is negative or not finite", i);
 	}
 	return 0;
 }
@@ -69,7 +76,6 @@ int search_graph_init(struct search *s, const struct search_graph *g, struct err
 	copy_parents(s, g);
 	s->in_range = x_calloc(n, sizeof(*s->in_range));
 	s->prior = x_calloc(n, sizeof(*s->prior));
-	s->log_bayes = x_calloc(n, sizeof(*s->log_bayes));
 	s->build = x_calloc(n, sizeof(*s->build));
 	s->break_p = x_calloc(n, sizeof(*s->break_p));
 	s->hyp = x_calloc(n, sizeof(*s->hyp));
@@ -97,7 +103,9 @@ int search_graph_init(struct search *s, const struct search_graph *g, struct err
 	if (!reachable)
 		return error_set(e, -EINVAL, "search: bad is an ancestor of good: swap them");
 	if (!s->n_hyp)
-		return error_set(e, -EINVAL, "search: no commit between good and bad changes the subject: nothing to search");
+		return error_set(e, -EINVAL,
+				 "search: no commit between good and bad changes the subject: "
+				 "nothing to search");
 	for (size_t j = 0; j < s->n_hyp; j++)
 		s->prior[s->hyp[j]] /= sum;
 	for (uint32_t i = 0; i < n; i++) {
@@ -113,15 +121,18 @@ int search_graph_init(struct search *s, const struct search_graph *g, struct err
 			set_bit(row, i);
 		for (size_t w = 0; w < s->words; w++)
 			for (uint64_t bits = row[w]; bits; bits &= bits - 1)
-				set_bit(s->has_in + (w * 64 + (size_t)__builtin_ctzll(bits)) * s->words, i);
+				set_bit(s->has_in +
+						(w * 64 + (size_t)__builtin_ctzll(bits)) * s->words,
+					i);
 	}
 	s->in_range[s->good] = true;
 	return 0;
 }
 
 /*
- * Broken commits come in runs: a commit `d` edges from a broken one, with no built one nearer, is broken with 0.6^d above
- * the overall rate (a Beta(0.5, 9.5) prior's mean). Distances are counted over parents and children alike.
+ * Broken commits come in runs: a commit `d` edges from a broken one, with no built one nearer, is
+ * broken with 0.6^d above the overall rate (a Beta(0.5, 9.5) prior's mean). Distances are counted
+ * over parents and children alike.
  */
 void search_break(struct search *s)
 {
@@ -178,7 +189,8 @@ size_t search_atom(const struct search *s, uint32_t h, uint32_t *out)
 		bool same = true;
 		for (size_t w = 0; same && w < s->words; w++)
 			for (uint64_t bits = mine[w] ^ its[w]; bits; bits &= bits - 1)
-				if (s->build[w * 64 + (size_t)__builtin_ctzll(bits)] != SEARCH_BROKEN) {
+				if (s->build[w * 64 + (size_t)__builtin_ctzll(bits)] !=
+				    SEARCH_BROKEN) {
 					same = false;
 					break;
 				}

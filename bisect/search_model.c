@@ -13,6 +13,11 @@ static const double WIDE = 10;
 /* Pairs of steps are looked for among this many classes at most: those most probable alone. */
 enum { PAIR_CLASSES = 40 };
 
+static double noise_dof(const struct search *s)
+{
+	return s->o.noise_sd > 0 ? s->o.noise_dof : 0;
+}
+
 void search_classes(struct search *s)
 {
 	s->n_cls = 0;
@@ -49,13 +54,14 @@ void search_classes(struct search *s)
 		s->cap_after = 2 * n * s->slot_words;
 		s->cls_after = x_realloc(s->cls_after, s->cap_after, sizeof(*s->cls_after));
 	}
-	memset(s->cls_after, 0, n * s->slot_words * sizeof(*s->cls_after));
+	if (s->slot_words)
+		memset(s->cls_after, 0, n * s->slot_words * sizeof(*s->cls_after));
 	for (size_t j = 0; j < s->n_hyp; j++) {
 		uint32_t h = s->hyp[j];
 		if (of[h] == SEARCH_NONE)
 			continue;
 		struct search_class *c = &s->cls[of[h]];
-		c->prior += s->prior[h] * exp(s->log_bayes[h]);
+		c->prior += s->prior[h];
 		if (!c->n++)
 			c->first = h;
 	}
@@ -67,32 +73,31 @@ void search_classes(struct search *s)
 	}
 }
 
-static double noise_dof(const struct search *s)
+static double layout_ratio(const struct search *s)
 {
-	return s->o.noise_sd > 0 ? s->o.noise_dof : 0;
+	return s->o.layout == SEARCH_LAYOUT_FIXED && s->scale2 > 0
+		       ? s->o.layout_sd * s->o.layout_sd / s->scale2
+		       : 0;
 }
 
-/* Per-slot sums from the observations' weights. */
-static void slot_sums(struct search *s)
+/* The slot's sums over its observations with weights 1 - outlier[j] (1 - 1 / WIDE^2), outlier by
+ * observation. */
+static void slot_sum(const struct search *s, size_t m, const double *outlier, struct search_sum *t)
 {
-	for (size_t m = 0; m < s->n_slots; m++)
-		s->slot[m].weight = s->slot[m].mean = s->slot[m].ss = 0;
-	for (size_t j = 0; j < s->n_obs; j++) {
-		const struct search_obs *o = &s->obs[j];
-		struct search_slot *t = &s->slot[o->slot];
-		double w = 1 - o->outlier * (1 - 1 / (WIDE * WIDE));
+	*t = (struct search_sum){ 0 };
+	for (uint32_t j = s->slot[m].first; j != SEARCH_NONE; j = s->obs[j].next) {
+		double y = s->obs[j].y, w = 1 - outlier[j] * (1 - 1 / (WIDE * WIDE)),
+		       d = y - t->mean;
 		t->weight += w;
-		double d = o->y - t->mean;
 		t->mean += d * w / t->weight;
-		t->ss += w * d * (o->y - t->mean);
+		t->ss += w * d * (y - t->mean);
 	}
-	double ratio = s->o.layout == SEARCH_LAYOUT_FIXED && s->scale2 > 0 ? s->o.layout_sd * s->o.layout_sd / s->scale2 : 0;
-	for (size_t m = 0; m < s->n_slots; m++)
-		s->slot[m].precision = s->slot[m].weight / (1 + ratio * s->slot[m].weight);
+	t->precision = t->weight / (1 + layout_ratio(s) * t->weight);
 }
 
 /* Row `m`'s design under a component: level, accepted steps, the component's own. */
-static void design(const struct search *s, uint32_t commit, bool bit_a, bool bit_b, const struct search_component *c, double *x)
+static void design(const struct search *s, uint32_t commit, bool bit_a, bool bit_b,
+		   const struct search_component *c, double *x)
 {
 	const uint64_t *row = search_has(s, commit);
 	size_t k = 0;
@@ -106,19 +111,26 @@ static void design(const struct search *s, uint32_t commit, bool bit_a, bool bit
 	assert(k == c->columns);
 }
 
-/*
- * Evidence of one component, up to a factor common to all: with Λ the prior precision (0 for the level, `shrink` for steps)
- *	|Λ|^½ |X'WX + Λ|^-½ (ν₀ s₀² + y'Wy - b'(X'WX + Λ)^-1 b)^-(ν₀+n)/2,  b = X'Wy.
- */
-static double evidence(const struct search *s, struct search_component *c, double yy, double dof)
+static bool slot_bit(const struct search *s, uint32_t cls, size_t m)
 {
-	double x[SEARCH_COLUMNS], a[SEARCH_COLUMNS * (SEARCH_COLUMNS + 1) / 2] = { 0 }, b[SEARCH_COLUMNS] = { 0 };
-	size_t p = c->columns = (uint32_t)(1 + s->n_accepted + (c->a != SEARCH_NONE) + (c->b != SEARCH_NONE));
-	const uint64_t *after_a = c->a != SEARCH_NONE ? s->cls_after + c->a * s->slot_words : NULL;
-	const uint64_t *after_b = c->b != SEARCH_NONE ? s->cls_after + c->b * s->slot_words : NULL;
+	return cls != SEARCH_NONE && search_bit(s->cls_after + cls * s->slot_words, m);
+}
+
+/*
+ * Evidence of one component for given weights, up to a factor common to all: with Λ the prior
+ * precision (0 for the level, `shrink` for steps) |Λ|^½ |X'WX + Λ|^-½ (ν₀ s₀² + y'Wy - b'(X'WX +
+ * Λ)^-1 b)^-(ν₀+n)/2,  b = X'Wy.
+ */
+static double fit(const struct search *s, struct search_component *c, const struct search_sum *sum)
+{
+	double x[SEARCH_COLUMNS],
+		a[SEARCH_COLUMNS * (SEARCH_COLUMNS + 1) / 2] = { 0 }, b[SEARCH_COLUMNS] = { 0 };
+	double yy = 0, log_det = 0, fitted = 0;
+	size_t p = c->columns;
 	for (size_t m = 0; m < s->n_slots; m++) {
-		const struct search_slot *t = &s->slot[m];
-		design(s, t->commit, after_a && search_bit(after_a, m), after_b && search_bit(after_b, m), c, x);
+		const struct search_sum *t = &sum[m];
+		design(s, s->slot[m].commit, slot_bit(s, c->a, m), slot_bit(s, c->b, m), c, x);
+		yy += t->ss + t->precision * t->mean * t->mean;
 		double *at = a;
 		for (size_t i = 0; i < p; i++) {
 			double wx = t->precision * x[i];
@@ -127,7 +139,6 @@ static double evidence(const struct search *s, struct search_component *c, doubl
 				*at++ += wx * x[j];
 		}
 	}
-	double log_det = 0, fit = 0;
 	double *l = c->l, *row = l;
 	for (size_t i = 0; i < p; i++) {
 		const double *ai = a + i * (i + 1) / 2;
@@ -146,21 +157,122 @@ static double evidence(const struct search *s, struct search_component *c, doubl
 		for (size_t k = 0; k < i; k++)
 			v -= row[k] * c->z[k];
 		c->z[i] = v / row[i];
-		fit += c->z[i] * c->z[i];
+		fitted += c->z[i] * c->z[i];
 		row += i + 1;
 	}
-	double rss = noise_dof(s) * s->o.noise_sd * s->o.noise_sd + fmax(yy - fit, 1e-12 * yy);
-	c->scale2 = rss / dof;
-	return 0.5 * (double)(p - 1) * log(s->shrink) - log_det - 0.5 * dof * log(rss);
+	double rss = noise_dof(s) * s->o.noise_sd * s->o.noise_sd + fmax(yy - fitted, 1e-12 * yy);
+	c->scale2 = rss / s->dof;
+	return 0.5 * (double)(p - 1) * log(s->shrink) - log_det - 0.5 * s->dof * log(rss);
 }
 
-static struct search_component *add(struct search *s, uint32_t a, uint32_t b, double log_prior, double yy, double dof)
+/* Mean and variance (in noise variances) of a slot's own level, its layout offset included. */
+static void slot_level(const struct search *s, const struct search_component *c, size_t m,
+		       double *mean, double *lever)
+{
+	double var;
+	search_predict(s, c, s->slot[m].commit, slot_bit(s, c->a, m), slot_bit(s, c->b, m), 1, mean,
+		       &var);
+	*lever = var / c->scale2 - 1;
+}
+
+/*
+ * One pass of the mixture's E step under a component: outlier[j] for all observations beyond 2.2 sd
+ * of their level. The expected squared residual counts the level's own uncertainty. Returns the
+ * bound's share of the mixture, Σ p log(ε / (WIDE p)) + (1 - p) log((1 - ε) / (1 - p)) less n log(1
+ * - ε), and in *moved the sum of changes.
+ */
+static double weigh(const struct search *s, const struct search_component *c, double *outlier,
+		    double *moved)
+{
+	double share = 0, rate = s->outlier_rate, sd = sqrt(c->scale2);
+	*moved = 0;
+	for (size_t m = 0; m < s->n_slots; m++) {
+		const struct search_slot *t = &s->slot[m];
+		double mean, lever;
+		slot_level(s, c, m, &mean, &lever);
+		bool clean = mean - t->least < 2.2 * sd && t->most - mean < 2.2 * sd;
+		for (uint32_t j = t->first; j != SEARCH_NONE; j = s->obs[j].next) {
+			double p = 0, d2 = (s->obs[j].y - mean) * (s->obs[j].y - mean) / c->scale2;
+			if (!clean && d2 > 2.2 * 2.2) {
+				d2 += lever;
+				double narrow = (1 - rate) * exp(-0.5 * d2),
+				       wide = rate / WIDE * exp(-0.5 * d2 / (WIDE * WIDE));
+				p = wide / (wide + narrow + 1e-300);
+				if (p > 1e-12)
+					share += p * log(rate / (WIDE * p * (1 - rate)));
+				if (p < 1 - 1e-12)
+					share -= (1 - p) * log(1 - p);
+			}
+			*moved += fabs(p - outlier[j]);
+			outlier[j] = p;
+		}
+	}
+	return share;
+}
+
+/* Expectation and maximisation by turns from the given outliers. */
+static double converge(const struct search *s, struct search_component *c, struct search_sum *sum,
+		       double *outlier, bool fresh)
+{
+	double log_p = 0, share = 0, moved = 0;
+	for (int round = 0; round < 5; round++) {
+		if (fresh || round)
+			for (size_t m = 0; m < s->n_slots; m++)
+				slot_sum(s, m, outlier, &sum[m]);
+		log_p = fit(s, c, fresh || round ? sum : s->all);
+		if (s->o.outlier_rate <= 0)
+			break;
+		share = weigh(s, c, outlier, &moved);
+		if (moved < 0.02)
+			break;
+	}
+	return log_p + share;
+}
+
+/*
+ * A component's evidence, a variational bound over which observations are outliers (Bishop, Pattern
+ * Recognition and Machine Learning, chapter 10). While there are few observations one outlier
+ * widens the noise enough to hide in it, so a second start takes the farthest one out.
+ */
+static double evidence(struct search *s, struct search_component *c)
+{
+	c->columns = (uint32_t)(1 + s->n_accepted + (c->a != SEARCH_NONE) + (c->b != SEARCH_NONE));
+	double *outlier = s->scratch;
+	memset(outlier, 0, s->n_obs * sizeof(*outlier));
+	double best = converge(s, c, s->sum, outlier, false);
+	if (s->n_obs > 24 || s->o.outlier_rate <= 0 || s->n_obs < 5)
+		return best;
+	double far = 1.5 * 1.5 * c->scale2;
+	uint32_t at = SEARCH_NONE;
+	for (size_t m = 0; m < s->n_slots; m++) {
+		double mean, lever;
+		slot_level(s, c, m, &mean, &lever);
+		for (uint32_t j = s->slot[m].first; j != SEARCH_NONE; j = s->obs[j].next) {
+			double d = s->obs[j].y - mean;
+			if (d * d > far && outlier[j] < 0.5) {
+				far = d * d;
+				at = j;
+			}
+		}
+	}
+	if (at == SEARCH_NONE)
+		return best;
+	struct search_component other = *c;
+	outlier[at] = 1;
+	double second = converge(s, &other, s->sum, outlier, true);
+	if (second <= best)
+		return best;
+	*c = other;
+	return second;
+}
+
+static struct search_component *add(struct search *s, uint32_t a, uint32_t b, double log_prior)
 {
 	x_grow(s->comp, s->n_comp, s->cap_comp);
 	struct search_component *c = &s->comp[s->n_comp++];
 	c->a = a;
 	c->b = b;
-	c->log_p = log_prior + evidence(s, c, yy, dof);
+	c->log_p = log_prior + evidence(s, c);
 	return c;
 }
 
@@ -170,7 +282,7 @@ static int by_falling_log_p(const void *x, const void *y)
 	return a->log_p < b->log_p ? 1 : a->log_p > b->log_p ? -1 : a->a < b->a ? -1 : a->a > b->a;
 }
 
-static void add_pairs(struct search *s, double log_scale, double yy, double dof)
+static void add_pairs(struct search *s, double log_scale)
 {
 	size_t singles = s->n_comp - 1, n = singles < PAIR_CLASSES ? singles : PAIR_CLASSES;
 	uint32_t some[PAIR_CLASSES];
@@ -180,7 +292,8 @@ static void add_pairs(struct search *s, double log_scale, double yy, double dof)
 		some[j] = s->comp[1 + j].a;
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++)
-			add(s, some[i], some[j], log_scale + s->cls[some[i]].log_prior + s->cls[some[j]].log_prior, yy, dof);
+			add(s, some[i], some[j],
+			    log_scale + s->cls[some[i]].log_prior + s->cls[some[j]].log_prior);
 }
 
 static void normalise(struct search *s)
@@ -205,47 +318,68 @@ static void normalise(struct search *s)
 }
 
 /*
- * Steps are expected to be of the size that the ends show, and of two noise sds at least: one prior for all hypotheses, so
- * that it says nothing about the place.
+ * Steps are expected to be of the size that the ends show, and of three noise sds at least: one
+ * prior for all hypotheses, so that it says nothing about the place.
  */
 static void learn_shrink(struct search *s)
 {
 	uint32_t good = s->slot_of[s->good], bad = s->slot_of[s->bad];
-	s->shrink = 0.25;
+	s->shrink = 1.0 / 9;
 	if (good == SEARCH_NONE || bad == SEARCH_NONE || !(s->scale2 > 0))
 		return;
-	double d = s->slot[bad].mean - s->slot[good].mean;
-	s->shrink = 1 / (4 + d * d / s->scale2);
+	double d = s->slot[bad].sum.mean - s->slot[good].sum.mean;
+	s->shrink = 1 / (9 + d * d / s->scale2);
 }
 
 static void components(struct search *s)
 {
-	double yy = 0, n = 0;
-	slot_sums(s);
-	learn_shrink(s);
-	for (size_t m = 0; m < s->n_slots; m++)
-		yy += s->slot[m].ss + s->slot[m].precision * s->slot[m].mean * s->slot[m].mean;
 	for (size_t j = 0; j < s->n_obs; j++)
-		n += 1 - s->obs[j].outlier;
-	double dof = noise_dof(s) + fmax(n - 1, 1e-3);
-	s->dof = dof;
+		s->scratch[j] = 0;
+	for (size_t m = 0; m < s->n_slots; m++)
+		slot_sum(s, m, s->scratch, &s->all[m]);
+	learn_shrink(s);
+	s->dof = noise_dof(s) + (double)s->n_obs - 1;
 	s->n_comp = 0;
 	/* A further step is as likely as `several` says, once one has been accepted. */
 	double none = s->n_accepted ? 1 - s->o.several : s->o.no_step;
-	double several = s->o.max_steps == 1 || s->n_accepted + 2 > SEARCH_STEPS_MAX ? 0 : s->o.several;
+	double several =
+		s->o.max_steps == 1 || s->n_accepted + 2 > SEARCH_STEPS_MAX ? 0 : s->o.several;
 	bool full = s->n_accepted && s->n_accepted == s->o.max_steps;
-	add(s, SEARCH_NONE, SEARCH_NONE, full ? 0 : log(none), yy, dof);
+	add(s, SEARCH_NONE, SEARCH_NONE, full ? 0 : log(none));
 	if (!full && s->n_accepted < SEARCH_STEPS_MAX) {
 		for (uint32_t k = 0; k < s->n_cls; k++)
-			add(s, k, SEARCH_NONE, log((1 - none) * (1 - several)) + s->cls[k].log_prior, yy, dof);
+			add(s, k, SEARCH_NONE,
+			    log((1 - none) * (1 - several)) + s->cls[k].log_prior);
 		if (several > 0)
-			add_pairs(s, log((1 - none) * several * 2), yy, dof);
+			add_pairs(s, log((1 - none) * several * 2));
 	}
 	normalise(s);
 }
 
-void search_predict(const struct search *s, const struct search_component *c, uint32_t commit, bool bit_a, bool bit_b, double k,
-		    double *mean, double *var)
+/* Outliers under the whole posterior, and the slots' sums by them; the rate is learnt, its prior
+ * worth 100 observations. */
+static void mix(struct search *s)
+{
+	double *one = s->scratch, sum = 0;
+	for (size_t j = 0; j < s->n_obs; j++)
+		s->obs[j].outlier = 0;
+	for (size_t k = 0; s->o.outlier_rate > 0 && k < s->n_comp; k++) {
+		struct search_component c = s->comp[k];
+		if (c.p < 0.02)
+			continue;
+		evidence(s, &c);
+		for (size_t j = 0; j < s->n_obs; j++)
+			s->obs[j].outlier += c.p * one[j];
+	}
+	for (size_t j = 0; j < s->n_obs; j++)
+		sum += one[j] = s->obs[j].outlier;
+	for (size_t m = 0; m < s->n_slots; m++)
+		slot_sum(s, m, one, &s->slot[m].sum);
+	s->outlier_rate = (100 * s->o.outlier_rate + sum) / (100 + (double)s->n_obs);
+}
+
+void search_predict(const struct search *s, const struct search_component *c, uint32_t commit,
+		    bool bit_a, bool bit_b, double k, double *mean, double *var)
 {
 	double x[SEARCH_COLUMNS], u, m = 0, lever = 0, w[SEARCH_COLUMNS];
 	design(s, commit, bit_a, bit_b, c, x);
@@ -261,12 +395,11 @@ void search_predict(const struct search *s, const struct search_component *c, ui
 	}
 	double scale2 = c->scale2;
 	uint32_t slot = s->slot_of[commit];
-	double ratio = s->o.layout == SEARCH_LAYOUT_FIXED && s->scale2 > 0 ? s->o.layout_sd * s->o.layout_sd / s->scale2 : 0;
-	double offset = ratio;
+	double ratio = layout_ratio(s), offset = ratio;
 	if (ratio > 0 && slot != SEARCH_NONE) {
 		/* The offset given the slot's mean: a normal mean with known prior. */
-		double seen = s->slot[slot].weight, share = ratio * seen / (1 + ratio * seen);
-		m += share * (s->slot[slot].mean - m);
+		double seen = s->slot[slot].sum.weight, share = ratio * seen / (1 + ratio * seen);
+		m += share * (s->slot[slot].sum.mean - m);
 		lever *= (1 - share) * (1 - share);
 		offset = ratio / (1 + ratio * seen);
 	}
@@ -274,69 +407,28 @@ void search_predict(const struct search *s, const struct search_component *c, ui
 	*var = scale2 * (1 / k + offset + lever);
 }
 
-/* Probability that each observation is an outlier, under the mixture of all live components. Returns the largest change. */
-static double weigh(struct search *s)
-{
-	double rate = s->o.outlier_rate, change = 0, sum = 0;
-	if (rate <= 0)
-		return 0;
-	for (size_t j = 0; j < s->n_obs; j++)
-		sum += s->obs[j].outlier;
-	/* The rate is learnt: its prior is worth 20 observations. */
-	rate = (20 * rate + sum) / (20 + (double)s->n_obs);
-	for (size_t m = 0; m < s->n_slots; m++) {
-		uint32_t commit = s->slot[m].commit;
-		double lo = INFINITY, hi = -INFINITY, sd = sqrt(s->scale2);
-		size_t live = 0;
-		double mean[64], var[64], p[64];
-		for (size_t j = 0; j < s->n_comp && live < 64; j++) {
-			const struct search_component *c = &s->comp[j];
-			if (c->p < 0.01)
-				continue;
-			bool a = c->a != SEARCH_NONE && search_bit(s->cls_after + c->a * s->slot_words, m);
-			bool b = c->b != SEARCH_NONE && search_bit(s->cls_after + c->b * s->slot_words, m);
-			search_predict(s, c, commit, a, b, 1, &mean[live], &var[live]);
-			p[live] = c->p;
-			lo = fmin(lo, mean[live] - 2.2 * sd);
-			hi = fmax(hi, mean[live] + 2.2 * sd);
-			live++;
-		}
-		for (size_t j = 0; j < s->n_obs; j++) {
-			struct search_obs *o = &s->obs[j];
-			if (o->slot != m)
-				continue;
-			double outlier = 0;
-			if (o->y < lo || o->y > hi) {
-				double narrow = 0, wide = 0;
-				for (size_t k = 0; k < live; k++) {
-					double d2 = (o->y - mean[k]) * (o->y - mean[k]) / var[k];
-					narrow += p[k] * exp(-0.5 * d2);
-					wide += p[k] * exp(-0.5 * d2 / (WIDE * WIDE)) / WIDE;
-				}
-				outlier = rate * wide / (rate * wide + (1 - rate) * narrow + 1e-300);
-			}
-			change = fmax(change, fabs(outlier - o->outlier));
-			o->outlier = outlier;
-		}
-	}
-	return change;
-}
-
 void search_posterior_update(struct search *s)
 {
+	if (!s->n_obs)
+		return;
+	s->scratch = x_realloc(s->scratch, s->n_obs, sizeof(*s->scratch));
+	s->sum = x_realloc(s->sum, s->n_slots, sizeof(*s->sum));
+	s->all = x_realloc(s->all, s->n_slots, sizeof(*s->all));
 	if (s->n_obs < 2) {
 		s->n_comp = 0;
-		slot_sums(s);
+		s->scale2 = 0;
+		s->scratch[0] = 0;
+		slot_sum(s, 0, s->scratch, &s->slot[0].sum);
+		s->outlier_rate = s->o.outlier_rate;
 		return;
 	}
-	components(s);
-	double last = s->scale2;
-	for (int round = 0; round < 4; round++) {
-		double moved = weigh(s);
-		bool layout = s->o.layout == SEARCH_LAYOUT_FIXED && fabs(s->scale2 - last) > 0.02 * last;
-		if (moved < 0.02 && !layout)
-			break;
-		last = s->scale2;
+	/* The layout's share, and the steps' prior, take the noise of the round before. */
+	for (int round = 0; round < 3; round++) {
+		double last = s->scale2;
 		components(s);
+		mix(s);
+		if (s->o.layout != SEARCH_LAYOUT_FIXED ||
+		    fabs(s->scale2 - last) <= 0.02 * s->scale2)
+			break;
 	}
 }

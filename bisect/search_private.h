@@ -6,48 +6,61 @@
 /*
  * What the files of bisect/search share.
  *
- * Sets of commits are bit rows of `words` 64-bit words. With H the hypotheses (commits with a prior),
- *	has[i] = { h in H : h == i or h is an ancestor of i },  a step at h is in commit i  <=>  bit h of has[i].
- * A measured commit occupies a slot. Hypotheses that no slot tells apart form a class; a component of the posterior
- * is "none", a class, or a pair of classes, and inside a class probability is shared in proportion to the prior.
+ * Sets of commits are bit rows of `words` 64-bit words. With H the hypotheses (commits with a
+ * prior), has[i] = { h in H : h == i or h is an ancestor of i },  a step at h is in commit i  <=>
+ * bit h of has[i]. A measured commit occupies a slot. Hypotheses that no slot tells apart form a
+ * class; a component of the posterior is "none", a class, or a pair of classes, and inside a class
+ * probability is shared in proportion to the prior.
  */
-#define SEARCH_STEPS_MAX 16		      /* accepted in one statistical search */
+#define SEARCH_STEPS_MAX 16                   /* accepted in one statistical search */
 #define SEARCH_COLUMNS (SEARCH_STEPS_MAX + 3) /* level, accepted steps, two more */
 
+#define SEARCH_NONE UINT32_MAX
+
 struct search_obs {
-	uint32_t slot;
+	uint32_t slot, next; /* next of the slot, SEARCH_NONE at its end */
 	double y;
 	double outlier; /* posterior probability of the wide part */
 };
 
+/* Weighted sums of a slot's observations: of the mean, and squares about it. */
+struct search_sum {
+	double weight, mean, ss;
+	double precision; /* of the mean about the slot's level, in units of 1 / noise variance; <=
+			     weight */
+};
+
 struct search_slot {
-	uint32_t commit;
-	double weight;	  /* sum of the observations' weights */
-	double mean, ss;  /* weighted mean, weighted squares about it */
-	double precision; /* of the mean about the slot's level, in units of 1 / noise variance; <= weight */
+	uint32_t commit, first, last; /* observations */
 	size_t n;
+	double least, most;    /* of them */
+	struct search_sum sum; /* weighed by the posterior */
 };
 
 struct search_class {
 	double prior, log_prior;
 	double posterior; /* expected number of further steps inside */
-	uint32_t first;	  /* a member */
+	uint32_t first;   /* a member */
 	size_t n;
 };
 
-#define SEARCH_NONE UINT32_MAX
 struct search_component {
 	uint32_t a, b; /* classes, SEARCH_NONE where absent */
 	uint32_t columns;
 	double log_p, p;
-	double scale2;		 /* noise variance, its mean for predictions */
+	double scale2;            /* noise variance, its mean for predictions */
 	double z[SEARCH_COLUMNS]; /* L z = X'Wy */
-	double l[SEARCH_COLUMNS * (SEARCH_COLUMNS + 1) / 2]; /* Cholesky factor L of X'WX + Λ, row by row, in units of 1 / noise variance */
+	double l[SEARCH_COLUMNS * (SEARCH_COLUMNS + 1) /
+		 2]; /* Cholesky factor L of X'WX + Λ, row by row, in units of 1 / noise variance */
 };
 
 struct search_accepted {
 	uint32_t commit;
 	double posterior;
+	uint32_t *set; /* itself and those that cannot be told from it, with their prior shares
+			  before */
+	double *share;
+	size_t n_set;
 };
 
 struct search {
@@ -55,13 +68,12 @@ struct search {
 	size_t n, words;
 	uint32_t good, bad;
 	uint32_t *parent_start, *parent;
-	uint64_t *has;	  /* n rows */
+	uint64_t *has;    /* n rows */
 	uint64_t *has_in; /* n rows, transposed: commits that have h */
-	bool *in_range;	  /* may be measured with profit: ancestors of bad, not of good; good too */
-	double *prior;	  /* 0 outside H and for accepted steps */
-	double *log_bayes; /* evidence from verdicts */
+	bool *in_range;   /* may be measured with profit: ancestors of bad, not of good; good too */
+	double *prior;    /* 0 outside H and for accepted steps; times the evidence of verdicts */
 	uint8_t *build;
-	double *break_p;  /* learnt probability that an unbuilt commit is broken */
+	double *break_p; /* learnt probability that an unbuilt commit is broken */
 	size_t n_hyp;
 	uint32_t *hyp;
 
@@ -79,9 +91,12 @@ struct search {
 
 	struct search_component *comp;
 	size_t n_comp, cap_comp;
-	double scale2;	/* noise variance by the posterior mixture */
+	double scale2; /* noise variance by the posterior mixture */
 	double dof;
-	double shrink;	/* 1 / prior variance of a step, in units of 1 / noise variance */
+	double outlier_rate;
+	double *scratch;              /* by observation */
+	struct search_sum *sum, *all; /* by slot: scratch; without any outlier */
+	double shrink;  /* 1 / prior variance of a step, in units of 1 / noise variance */
 	double entropy; /* bits, of the place of one step at commit level */
 
 	struct search_accepted accepted[SEARCH_STEPS_MAX];
@@ -104,22 +119,40 @@ static inline const uint64_t *search_has(const struct search *s, uint32_t commit
 	return s->has + (size_t)commit * s->words;
 }
 
-/* search_graph.c: rows, range, prior and hypotheses of a validated graph; search_break() learns from build outcomes. */
+/* search_graph.c: rows, range, prior and hypotheses of a validated graph; search_break() learns
+ * from build outcomes. */
 int search_graph_init(struct search *s, const struct search_graph *g, struct error *e);
 void search_break(struct search *s);
-/* Commits that cannot be told from h by any commit that may still be measured: fills out, returns how many. */
+/* Commits that cannot be told from h by any commit that may still be measured: fills out, returns
+ * how many. */
 size_t search_atom(const struct search *s, uint32_t h, uint32_t *out);
 
 /* search_model.c: classes after a new slot or changed prior; the posterior after any change. */
 void search_classes(struct search *s);
 void search_posterior_update(struct search *s);
-/* Mean and variance (units of the data) of the next observation of slot (or of an unmeasured commit: SEARCH_NONE) under a component;
- * bit_a, bit_b: whether the commit has the component's steps. k: the mean of k observations. */
-void search_predict(const struct search *s, const struct search_component *c, uint32_t commit, bool bit_a, bool bit_b, double k,
-		    double *mean, double *var);
+/* Mean and variance (units of the data) of the next observation of slot (or of an unmeasured
+ * commit: SEARCH_NONE) under a component; bit_a, bit_b: whether the commit has the component's
+ * steps. k: the mean of k observations. */
+void search_predict(const struct search *s, const struct search_component *c, uint32_t commit,
+		    bool bit_a, bool bit_b, double k, double *mean, double *var);
 
-/* search_choose.c: the best action, or kind SEARCH_DONE with bits 0 when nothing can tell more. */
-struct search_action search_choose(struct search *s);
+/*
+ * search_choose.c: the best action, or kind SEARCH_DONE where nothing tells anything. without_none:
+ * leave "no step" out of what is to be learnt; measured_only: no new builds.
+ */
+struct search_action search_choose(struct search *s, bool without_none, bool measured_only);
+
+/* search.c: bring the posterior up to date; what it says. */
+void search_settle(struct search *s);
+double search_probability(const struct search *s, uint32_t h);
+uint32_t search_most_probable(const struct search *s, double *p);
+double search_no_step(const struct search *s);
+/* Difference of the ends' own means and its sd; false before both are measured. */
+bool search_ends(const struct search *s, double *d, double *sd);
+
+/* search_result.c: fills size, lo and hi of the step at t->commit; the order of results. */
+void search_step_size(const struct search *s, struct search_step *t);
+int search_by_falling_size(const void *x, const void *y);
 
 /* search_exact.c */
 struct search_action search_exact_next(struct search *s);

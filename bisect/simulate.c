@@ -38,14 +38,19 @@ struct history {
 	double drift;
 };
 
+static size_t steps_of(const struct simulate_options *o)
+{
+	return o->steps == SIMULATE_NO_STEP ? 0 : o->steps;
+}
+
 static double normal(struct history *h, double sd)
 {
 	return gsl_ran_gaussian_ziggurat(h->rng, sd);
 }
 
 /*
- * A third of the commits on side branches: branches of 1 to 8 commits leave the main line and come back after as many
- * commits of the main line or more, some of them at once open.
+ * A third of the commits on side branches: branches of 1 to 8 commits leave the main line and come
+ * back after as many commits of the main line or more, some of them at once open.
  */
 static void draw_graph(struct history *h)
 {
@@ -98,7 +103,7 @@ static void draw_truth(struct history *h)
 	h->has_step = x_calloc(n, sizeof(*h->has_step));
 	h->broken = x_calloc(n, sizeof(*h->broken));
 	h->offset = x_calloc(n, sizeof(*h->offset));
-	for (size_t k = 0; k < o->steps; k++) {
+	for (size_t k = 0; k < steps_of(o); k++) {
 		bool again = true;
 		while (again) {
 			h->step[k] = (uint32_t)(1 + gsl_rng_uniform_int(h->rng, n - 1));
@@ -110,7 +115,7 @@ static void draw_truth(struct history *h)
 	for (uint32_t i = 1; i < n; i++) {
 		for (uint32_t k = h->parent_start[i]; k < h->parent_start[i + 1]; k++)
 			h->has_step[i] |= h->has_step[h->parent[k]];
-		for (size_t k = 0; k < o->steps; k++)
+		for (size_t k = 0; k < steps_of(o); k++)
 			if (h->step[k] == i)
 				h->has_step[i] |= (uint64_t)1 << k;
 	}
@@ -165,14 +170,15 @@ static void history_draw(struct history *h, const struct simulate_options *o, si
 {
 	*h = (struct history){ .o = o, .n = o->commits + 1, .rng = gsl_rng_alloc(gsl_rng_mt19937) };
 	/* Seeds of neighbouring trials are spread by a multiplication (Knuth's 64-bit constant). */
-	gsl_rng_set(h->rng, (unsigned long)((o->seed * 1000003u + trial + 1) * 6364136223846793005u >> 32));
+	gsl_rng_set(h->rng,
+		    (unsigned long)((o->seed * 1000003u + trial + 1) * 6364136223846793005u >> 32));
 	draw_graph(h);
 	draw_truth(h);
 }
 
 static bool is_step(const struct history *h, uint32_t commit)
 {
-	for (size_t k = 0; k < h->o->steps; k++)
+	for (size_t k = 0; k < steps_of(h->o); k++)
 		if (h->step[k] == commit)
 			return true;
 	return false;
@@ -206,7 +212,7 @@ static void judge(const struct history *h, const struct search_result *s, struct
 		right += t->named && true_step;
 		largest = t->n_set > largest ? t->n_set : largest;
 	}
-	for (size_t k = 0; k < h->o->steps; k++) {
+	for (size_t k = 0; k < steps_of(h->o); k++) {
 		bool in = false;
 		for (size_t j = 0; j < s->n_steps; j++)
 			for (size_t i = 0; i < s->steps[j].n_set; i++)
@@ -216,25 +222,32 @@ static void judge(const struct history *h, const struct search_result *s, struct
 	r->named += named > 0;
 	r->abstained += named == 0;
 	r->wrong += named > right;
-	r->right += named == right && right == h->o->steps;
-	r->set_holds += held == h->o->steps;
+	r->right += named == right && right == steps_of(h->o);
+	r->set_holds += held == steps_of(h->o);
 	r->set_size += (double)largest;
 }
 
-static int run_search(struct history *h, struct simulate_result *r, struct outcome *out, struct error *e)
+static int run_search(struct history *h, struct simulate_result *r, struct outcome *out,
+		      struct error *e)
 {
 	const struct simulate_options *o = h->o;
-	struct search_graph g = { .n = h->n, .parent_start = h->parent_start, .parent = h->parent, .bad = (uint32_t)h->n - 1 };
+	struct search_graph g = { .n = h->n,
+				  .parent_start = h->parent_start,
+				  .parent = h->parent,
+				  .bad = (uint32_t)h->n - 1 };
 	struct search_options so = search_defaults();
 	so.confidence = o->confidence;
 	so.delta = o->exact ? o->snr / 4 : o->delta > 0 ? o->delta : o->snr > 0 ? o->snr / 4 : 0.5;
 	so.exact = o->exact;
 	so.build_cost = o->build_cost;
 	so.max_cost = o->max_cost;
-	so.max_steps = o->steps > 1 ? 0 : 1;
-	/* Stored noise is what runs of this machine show: layout redrawn per run is part of it, outliers are not. */
+	so.max_steps = steps_of(o) > 1 ? 0 : 1;
+	/* Stored noise is what rounds of this machine show: layout redrawn per run is part of it,
+	 * and what pairing leaves of the drift. */
 	double redrawn = o->layout_fixed ? 0 : o->layout * o->snr;
-	so.noise_sd = o->spread_known ? sqrt(1 + redrawn * redrawn) : 0;
+	double left = o->drift * o->drift * (o->drift_unpaired ? 1 : 2 * (1 - o->drift_rho));
+	so.noise_sd = o->spread_known ? sqrt(1 + redrawn * redrawn + left) : 0;
+	so.noise_dof = 1000;
 	if (o->layout > 0 && o->layout_fixed) {
 		so.layout = SEARCH_LAYOUT_FIXED;
 		so.layout_sd = o->layout * o->snr;
@@ -258,7 +271,8 @@ static int run_search(struct history *h, struct simulate_result *r, struct outco
 	return 0;
 }
 
-/* `git bisect` on a line: means of `repeats` against the ends' midpoint; broken commits are stepped over to a neighbour. */
+/* `git bisect` on a line: means of `repeats` against the ends' midpoint; broken commits are stepped
+ * over to a neighbour. */
 static double mean_of(struct history *h, uint32_t commit, struct outcome *out)
 {
 	double sum = 0;
@@ -293,18 +307,24 @@ static void run_bisect(struct history *h, struct simulate_result *r, struct outc
 	count_answer(r, 1, right);
 	r->named++;
 	r->wrong += !right;
-	r->right += right && h->o->steps == 1;
+	r->right += right && steps_of(h->o) == 1;
 	r->set_holds += right;
 	r->set_size += 1;
 }
 
-int simulate_run(const struct simulate_options *o, size_t first, size_t n, struct simulate_result *r, struct error *e)
+int simulate_run(const struct simulate_options *o, size_t first, size_t n,
+		 struct simulate_result *r, struct error *e)
 {
-	if (o->commits < 1 || o->commits > 20000 || !(o->snr >= 0) || o->steps > 16 || o->steps > o->commits || !(o->broken >= 0 && o->broken <= 0.9) ||
-	    !(o->outliers >= 0 && o->outliers <= 0.5) || !(o->drift >= 0) || !(o->layout >= 0) || !(fabs(o->drift_rho) < 1) || !o->repeats)
-		return error_set(e, -EINVAL, "simulate: an option is out of its range (commits 1..20000, steps 0..16, shares 0..0.5)");
+	if (o->commits < 1 || o->commits > 20000 || !(o->snr >= 0) || !o->steps ||
+	    steps_of(o) > 16 || steps_of(o) > o->commits || !(o->broken >= 0 && o->broken <= 0.9) ||
+	    !(o->outliers >= 0 && o->outliers <= 0.5) || !(o->drift >= 0) || !(o->layout >= 0) ||
+	    !(fabs(o->drift_rho) < 1) || !o->repeats)
+		return error_set(e, -EINVAL,
+				 "simulate: an option is out of its range (commits 1..20000, steps "
+				 "1..16, shares 0..0.5)");
 	if (o->answer == SIMULATE_BISECT && o->merges)
-		return error_set(e, -EINVAL, "simulate: the git bisect baseline runs on linear histories");
+		return error_set(e, -EINVAL,
+				 "simulate: the git bisect baseline runs on linear histories");
 	for (size_t t = first; t < first + n; t++) {
 		struct history h;
 		struct outcome out = { 0 };
@@ -384,11 +404,14 @@ double simulate_measurements_quantile(const struct simulate_result *r, double q)
 	return v;
 }
 
-int simulate_plan(size_t commits, double noise_sd, double change, double confidence, double build_s, double measure_s,
-		  size_t trials, uint64_t seed, struct simulate_plan *p, struct error *e)
+int simulate_plan(size_t commits, double noise_sd, double change, double confidence, double build_s,
+		  double measure_s, size_t trials, uint64_t seed, struct simulate_plan *p,
+		  struct error *e)
 {
 	if (!(noise_sd > 0) || !(build_s >= 0) || !(measure_s > 0) || !trials)
-		return error_set(e, -EINVAL, "plan: noise, seconds of a measurement and trials must be positive");
+		return error_set(
+			e, -EINVAL,
+			"plan: noise, seconds of a measurement and trials must be positive");
 	struct simulate_options o = simulate_defaults();
 	o.commits = commits;
 	o.snr = fabs(change) / noise_sd;
