@@ -61,6 +61,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "judge", cmd_judge, help_judge, false },
 	{ "account", cmd_account, help_account, false },
 	{ "verify-history", cmd_verify_history, help_verify_history, false },
+	{ "simulate", cmd_simulate, help_simulate, false },
 	{ "log", cmd_log, help_log, false },
 	{ "export", cmd_export, help_export, false },
 	{ "report", cmd_report, help_report, false },
