@@ -101,7 +101,7 @@ void search_close(struct search *s)
 		free(s->prior);
 	free(s->build), free(s->break_p), free(s->hyp), free(s->obs), free(s->slot),
 		free(s->slot_of);
-	free(s->cls), free(s->class_of), free(s->cls_after), free(s->comp), free(s->scratch),
+	free(s->cls), free(s->class_of), free(s->cls_after), free(s->cls_before), free(s->comp), free(s->scratch),
 		free(s->sum), free(s->all);
 	free(s);
 }
@@ -109,6 +109,7 @@ void search_close(struct search *s)
 void search_set_build(struct search *s, uint32_t commit, enum search_build state)
 {
 	assert(commit < s->n);
+	search_settle(s);
 	s->builds += state != SEARCH_UNBUILT && s->build[commit] == SEARCH_UNBUILT;
 	s->broken += (state == SEARCH_BROKEN) - (s->build[commit] == SEARCH_BROKEN);
 	s->build[commit] = (uint8_t)state;
@@ -116,34 +117,57 @@ void search_set_build(struct search *s, uint32_t commit, enum search_build state
 	s->undecided = true;
 }
 
-void search_observe(struct search *s, uint32_t commit, double log_ratio)
+static uint32_t slot_for(struct search *s, uint32_t commit, uint32_t beside)
+{
+	if (beside == SEARCH_NONE && s->slot_of[commit] != SEARCH_NONE)
+		return s->slot_of[commit];
+	for (uint32_t m = 0; beside != SEARCH_NONE && m < s->n_slots; m++)
+		if (s->slot[m].commit == commit && s->slot[m].beside == beside)
+			return m;
+	x_grow(s->slot, s->n_slots, s->cap_slots);
+	uint32_t slot = (uint32_t)s->n_slots++;
+	s->slot[slot] = (struct search_slot){
+		.commit = commit,
+		.beside = beside,
+		.first = SEARCH_NONE,
+		.least = INFINITY,
+		.most = -INFINITY,
+	};
+	if (beside == SEARCH_NONE)
+		s->slot_of[commit] = slot;
+	search_classes(s);
+	return slot;
+}
+
+static void observe(struct search *s, uint32_t commit, uint32_t beside, double log_ratio)
 {
 	assert(commit < s->n && isfinite(log_ratio));
-	if (s->build[commit] != SEARCH_BUILT)
-		search_set_build(s, commit, SEARCH_BUILT);
-	if (s->slot_of[commit] == SEARCH_NONE) {
-		x_grow(s->slot, s->n_slots, s->cap_slots);
-		s->slot[s->n_slots] = (struct search_slot){
-			.commit = commit,
-			.first = SEARCH_NONE,
-			.least = INFINITY,
-			.most = -INFINITY,
-		};
-		s->slot_of[commit] = (uint32_t)s->n_slots++;
-		search_classes(s);
-	}
-	struct search_slot *t = &s->slot[s->slot_of[commit]];
-	uint32_t at = (uint32_t)s->n_obs;
+	search_settle(s);
+	uint32_t slot = slot_for(s, commit, beside), at = (uint32_t)s->n_obs;
+	struct search_slot *t = &s->slot[slot];
 	x_grow(s->obs, s->n_obs, s->cap_obs);
-	s->obs[s->n_obs++] = (struct search_obs){ .slot = s->slot_of[commit],
-						  .next = SEARCH_NONE,
-						  .y = log_ratio };
+	s->obs[s->n_obs++] =
+		(struct search_obs){ .slot = slot, .next = SEARCH_NONE, .y = log_ratio };
 	*(t->n ? &s->obs[t->last].next : &t->first) = at;
 	t->last = at;
 	t->n++;
 	t->least = fmin(t->least, log_ratio);
 	t->most = fmax(t->most, log_ratio);
 	s->stale = true;
+}
+
+void search_observe(struct search *s, uint32_t commit, double log_ratio)
+{
+	assert(commit < s->n);
+	if (s->build[commit] != SEARCH_BUILT)
+		search_set_build(s, commit, SEARCH_BUILT);
+	observe(s, commit, SEARCH_NONE, log_ratio);
+}
+
+void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, double log_ratio)
+{
+	assert(other < s->n && other != commit);
+	observe(s, commit, other, log_ratio);
 }
 
 static double member_share(const struct search *s, uint32_t h)
@@ -189,10 +213,14 @@ static double atom_of(const struct search *s, uint32_t h, struct search_accepted
 	return mass;
 }
 
-/* Bring the posterior up to date, accepting steps on the way where several are looked for. */
+/*
+ * Bring the posterior up to date, accepting steps on the way where several are looked for. What is
+ * accepted, and the noise as it is known, depend on the order of what was told, so each change
+ * settles what was told before: that search_next() was asked in between then makes no difference.
+ */
 void search_settle(struct search *s)
 {
-	if (!s->stale)
+	if (!s->stale || s->o.exact)
 		return;
 	s->stale = false;
 	s->undecided = true;
@@ -239,18 +267,6 @@ static double entropy_bits(const struct search *s)
 	return h;
 }
 
-/* Estimated difference of the ends, log-ratio, and its sd: the plain one, from the slots of good
- * and bad. */
-bool search_ends(const struct search *s, double *d, double *sd)
-{
-	uint32_t g = s->slot_of[s->good], b = s->slot_of[s->bad];
-	if (g == SEARCH_NONE || b == SEARCH_NONE || !s->n_comp)
-		return false;
-	*d = s->slot[b].sum.mean - s->slot[g].sum.mean;
-	*sd = sqrt(s->scale2 * (1 / s->slot[g].sum.precision + 1 / s->slot[b].sum.precision));
-	return true;
-}
-
 static struct search_action done(struct search *s, enum search_outcome outcome, const char *why)
 {
 	s->outcome = outcome;
@@ -293,56 +309,6 @@ static struct search_action measure(const struct search *s, uint32_t a, uint32_t
 	return (struct search_action){ SEARCH_MEASURE, second ? b : a, 0, 1, 0 };
 }
 
-static size_t ancestors(const struct search *s, uint32_t commit)
-{
-	size_t n = 0;
-	for (size_t w = 0; w < s->words; w++)
-		n += (size_t)__builtin_popcountll(search_has(s, commit)[w]);
-	return n;
-}
-
-static bool same_steps(const struct search *s, uint32_t a, uint32_t b)
-{
-	for (size_t j = 0; j < s->n_accepted; j++)
-		if (search_bit(search_has(s, a), s->accepted[j].commit) !=
-		    search_bit(search_has(s, b), s->accepted[j].commit))
-			return false;
-	return true;
-}
-
-/*
- * Measured commits that have the same accepted steps should be level. Between the first and the
- * last of each such segment: a difference that may exceed delta (90 % interval) asks for more
- * measurements; the segment of the widest interval comes first.
- */
-static bool open_segment(const struct search *s, uint32_t *first, uint32_t *last)
-{
-	double widest = 0;
-	for (size_t m = 0; m < s->n_slots; m++) {
-		uint32_t lo = s->slot[m].commit, hi = lo;
-		for (size_t k = 0; k < s->n_slots; k++) {
-			uint32_t other = s->slot[k].commit;
-			if (s->build[other] == SEARCH_BROKEN || !same_steps(s, lo, other))
-				continue;
-			if (ancestors(s, other) < ancestors(s, lo))
-				lo = other;
-			if (ancestors(s, other) > ancestors(s, hi))
-				hi = other;
-		}
-		if (lo == hi || s->slot[m].commit != lo)
-			continue;
-		const struct search_sum *a = &s->slot[s->slot_of[lo]].sum,
-					*b = &s->slot[s->slot_of[hi]].sum;
-		double sd = sqrt(s->scale2 * (1 / a->precision + 1 / b->precision));
-		if (fabs(b->mean - a->mean) + 1.645 * sd > s->o.delta && sd > widest) {
-			widest = sd;
-			*first = lo;
-			*last = hi;
-		}
-	}
-	return widest > 0;
-}
-
 static struct search_action stop_short(struct search *s, const char *why)
 {
 	bool step = s->n_accepted || search_no_step(s) <= 1 - s->o.confidence;
@@ -373,6 +339,20 @@ static bool too_small(const struct search *s, uint32_t commit)
 	return fmax(fabs(t.lo), fabs(t.hi)) < s->o.delta;
 }
 
+/* While the data favour no further step, a staircase is looked for in the widest gap; where there
+ * is none left, between neighbours. */
+static struct search_action look_inside(struct search *s)
+{
+	uint32_t first, last, middle = search_halve(s);
+	if (middle != SEARCH_NONE) {
+		double build = s->build[middle] == SEARCH_BUILT ? 0 : s->o.build_cost;
+		return (struct search_action){ SEARCH_MEASURE, middle, 0, 1 + build, 0 };
+	}
+	if (search_open_neighbours(s, &first, &last))
+		return measure(s, first, last);
+	return s->n_accepted ? all_steps_found(s) : done(s, SEARCH_NO_STEP, "");
+}
+
 static struct search_action decide(struct search *s)
 {
 	if (s->build[s->good] == SEARCH_BROKEN || s->build[s->bad] == SEARCH_BROKEN)
@@ -394,8 +374,10 @@ static struct search_action decide(struct search *s)
 		return stop_short(
 			s,
 			"the cost limit is reached: allow more, or measure where noise is lower");
+	if (s->o.staircase && doubtful(s))
+		return look_inside(s);
 	if (s->n_accepted && none >= s->o.confidence)
-		return open_segment(s, &first, &last) ? measure(s, first, last)
+		return search_open_segment(s, &first, &last) ? measure(s, first, last)
 						      : all_steps_found(s);
 	if (!s->n_accepted && search_ends(s, &d, &sd) && s->slot[s->slot_of[s->bad]].n >= 8) {
 		if (none >= NO_STEP_SURE || fabs(d) + 2.6 * sd < s->o.delta)
@@ -403,7 +385,7 @@ static struct search_action decide(struct search *s)
 	}
 	if (!s->n_accepted && doubtful(s) && !ends_saturated(s))
 		return measure(s, s->good, s->bad);
-	if (s->n_accepted && doubtful(s) && open_segment(s, &first, &last))
+	if (s->n_accepted && doubtful(s) && search_open_segment(s, &first, &last))
 		return measure(s, first, last);
 	bool place = !doubtful(s) && p < s->o.confidence * (1 - none);
 	struct search_action a = search_choose(s, place, false);
@@ -429,14 +411,28 @@ struct search_action search_next(struct search *s)
 	return s->action;
 }
 
-void search_verdict(struct search *s, uint32_t c, bool confirmed, double error_rate)
+static bool in_accepted(const struct search_accepted *t, uint32_t c)
 {
-	assert(c < s->n && error_rate > 0 && error_rate < 1);
-	if (confirmed)
-		return;
+	for (size_t k = 0; k < t->n_set; k++)
+		if (t->set[k] == c)
+			return true;
+	return false;
+}
+
+static bool accepted_at(const struct search *s, uint32_t c)
+{
+	for (size_t j = 0; j < s->n_accepted; j++)
+		if (in_accepted(&s->accepted[j], c))
+			return true;
+	return false;
+}
+
+/* A step accepted at c, or at a set that holds it, is open again. */
+static void reopen(struct search *s, uint32_t c)
+{
 	for (size_t j = 0; j < s->n_accepted; j++) {
 		struct search_accepted t = s->accepted[j];
-		if (t.commit != c)
+		if (!in_accepted(&t, c))
 			continue;
 		for (size_t k = 0; k < t.n_set; k++)
 			s->prior[t.set[k]] = t.share[k];
@@ -445,7 +441,28 @@ void search_verdict(struct search *s, uint32_t c, bool confirmed, double error_r
 			(--s->n_accepted - j) * sizeof(s->accepted[0]));
 		break;
 	}
+}
+
+void search_verdict(struct search *s, uint32_t c, bool confirmed, double error_rate)
+{
+	assert(c < s->n && error_rate > 0 && error_rate < 1);
+	if (confirmed)
+		return;
+	search_settle(s);
+	reopen(s, c);
 	s->prior[c] *= error_rate;
+	search_classes(s);
+	s->stale = true;
+}
+
+void search_same(struct search *s, uint32_t c)
+{
+	assert(c < s->n);
+	search_settle(s);
+	if (s->prior[c] <= 0 && !accepted_at(s, c))
+		return;
+	reopen(s, c);
+	s->prior[c] = 0;
 	search_classes(s);
 	s->stale = true;
 }

@@ -21,8 +21,7 @@
  *
  * Then the caller confirms the culprit against its parents, feeds those rounds to search_observe()
  * too, tells the verdict to search_verdict(), and goes on from search_next() where it contradicts.
- * To resume, feed the stored outcomes and observations in their order to a new search: it then
- * stands where the old one did.
+ * To resume, tell a new search the same in the same order: it then stands where the old one did.
  *
  * The model. One observation is the log-ratio of one run of commit i to the run of one fixed
  * reference in the same round:
@@ -50,7 +49,8 @@
  *
  * Several steps. A step that reaches the confidence is accepted, its size stays unknown, and the
  * search goes on with the rest, until no further one is likely and the ends of each segment between
- * accepted steps agree within delta.
+ * accepted steps agree within delta. For a staircase every commit is measured, the middle of the
+ * widest gap next, until all neighbours agree within delta.
  */
 struct search;
 
@@ -166,6 +166,15 @@ void search_set_build(struct search *s, uint32_t commit, enum search_build state
 /* One log-ratio of a commit to the reference; the commit is then BUILT. Any commit may be observed,
  * at any time. */
 void search_observe(struct search *s, uint32_t commit, double log_ratio);
+
+/*
+ * One log-ratio of a commit to another, both of the range, measured side by side without the
+ * reference: in an earlier search, say. Says nothing of builds.
+ */
+void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, double log_ratio);
+
+/* The loaded code of commit `c` is byte-equal to that of its parents: no step is there. */
+void search_same(struct search *s, uint32_t c);
 
 /* What to do next. Does not change what the search knows: asked twice it answers the same. */
 struct search_action search_next(struct search *s);

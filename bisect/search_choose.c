@@ -131,7 +131,7 @@ static void consider_measured(struct look *k)
 	struct search *s = k->s;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		uint32_t commit = s->slot[m].commit;
-		if (s->build[commit] == SEARCH_BROKEN)
+		if (s->build[commit] == SEARCH_BROKEN || s->slot[m].beside != SEARCH_NONE)
 			continue;
 		for (size_t c = 0; c < s->n_cls; c++)
 			k->inside[c] = search_bit(s->cls_after + c * s->slot_words, m);
@@ -276,4 +276,29 @@ struct search_action search_choose(struct search *s, bool without_none, bool mea
 	free(k.inside);
 	free(k.r);
 	return k.best;
+}
+
+uint32_t search_halve(struct search *s)
+{
+	struct look k = { .s = s };
+	size_t tried = 0, n = 0;
+	uint32_t best = SEARCH_NONE;
+	bool *done = x_calloc(s->n_cls + 1, sizeof(*done));
+	k.r = x_calloc(2 * s->n, sizeof(*k.r));
+	k.sum = k.r + s->n;
+	for (; !n && tried < s->n_cls; tried++) {
+		uint32_t widest = SEARCH_NONE;
+		for (uint32_t c = 0; c < s->n_cls; c++)
+			if (!done[c] && (widest == SEARCH_NONE || s->cls[c].n > s->cls[widest].n))
+				widest = c;
+		if (s->cls[widest].n < 2)
+			break;
+		done[widest] = true;
+		for (size_t j = 0; j < s->n_hyp; j++)
+			k.r[s->hyp[j]] = s->class_of[s->hyp[j]] == widest ? 1 : 0;
+		splits(&k, (double)s->cls[widest].n, 1, &best, &n);
+	}
+	free(done);
+	free(k.r);
+	return n ? best : SEARCH_NONE;
 }

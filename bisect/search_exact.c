@@ -48,10 +48,19 @@ static bool meets(const uint64_t *row, const struct exact_step *t)
 	return true;
 }
 
+/* Commits that turned out to load the same code as their parents. */
+static void clear_same(const struct search *s, uint64_t *row)
+{
+	for (size_t j = 0; j < s->n_hyp; j++)
+		if (s->prior[s->hyp[j]] <= 0)
+			row[s->hyp[j] >> 6] |= (uint64_t)1 << (s->hyp[j] & 63);
+}
+
 static void residuals(struct exact *x)
 {
 	const struct search *s = x->s;
 	memset(x->clear, 0, s->words * sizeof(*x->clear));
+	clear_same(s, x->clear);
 	for (uint32_t i = 0; i < s->n; i++) {
 		const uint64_t *row = search_has(s, i);
 		x->residual[i] = x->value[i] - x->value[s->good];
@@ -80,7 +89,9 @@ static size_t suspects_of(const struct exact *x, uint32_t i, uint64_t *row)
 	size_t n = count(row, s->words);
 	if (n)
 		return n;
-	memcpy(row, search_has(s, i), s->words * sizeof(*row));
+	clear_same(s, row);
+	for (size_t w = 0; w < s->words; w++)
+		row[w] = search_has(s, i)[w] & ~row[w];
 	for (uint32_t j = 0; j < i; j++)
 		if (search_bit(search_has(s, i), j) && fabs(x->residual[j]) <= s->o.delta)
 			for (size_t w = 0; w < s->words; w++)

@@ -18,30 +18,37 @@ static double noise_dof(const struct search *s)
 	return s->o.noise_sd > 0 ? s->o.noise_dof : 0;
 }
 
+/* A class splits into those inside and outside the commit's row. Returns how many there are then. */
+static size_t refine(struct search *s, uint32_t commit, size_t n, uint32_t *rename)
+{
+	const uint64_t *row = search_has(s, commit);
+	uint32_t next = 0;
+	memset(rename, 0xff, 2 * n * sizeof(*rename));
+	for (size_t j = 0; j < s->n_hyp; j++) {
+		uint32_t h = s->hyp[j];
+		if (s->class_of[h] == SEARCH_NONE)
+			continue;
+		uint32_t *name = &rename[2 * s->class_of[h] + search_bit(row, h)];
+		if (*name == SEARCH_NONE)
+			*name = next++;
+		s->class_of[h] = *name;
+	}
+	return next ? next : 1;
+}
+
 void search_classes(struct search *s)
 {
 	s->n_cls = 0;
 	s->slot_words = (s->n_slots + 63) / 64;
 	uint32_t *of = s->class_of;
-	/* Refine slot by slot: a class splits into those inside and outside the slot's row. */
 	for (size_t j = 0; j < s->n_hyp; j++)
 		of[s->hyp[j]] = s->prior[s->hyp[j]] > 0 ? 0 : SEARCH_NONE;
 	size_t n = 1;
 	uint32_t *rename = x_calloc(2 * s->n_hyp + 2, sizeof(*rename));
 	for (size_t m = 0; m < s->n_slots; m++) {
-		const uint64_t *row = search_has(s, s->slot[m].commit);
-		memset(rename, 0xff, 2 * n * sizeof(*rename));
-		uint32_t next = 0;
-		for (size_t j = 0; j < s->n_hyp; j++) {
-			uint32_t h = s->hyp[j];
-			if (of[h] == SEARCH_NONE)
-				continue;
-			uint32_t *name = &rename[2 * of[h] + search_bit(row, h)];
-			if (*name == SEARCH_NONE)
-				*name = next++;
-			of[h] = *name;
-		}
-		n = next;
+		n = refine(s, s->slot[m].commit, n, rename);
+		if (s->slot[m].beside != SEARCH_NONE)
+			n = refine(s, s->slot[m].beside, n, rename);
 	}
 	free(rename);
 	if (n > s->cap_cls) {
@@ -50,12 +57,16 @@ void search_classes(struct search *s)
 	}
 	memset(s->cls, 0, n * sizeof(*s->cls));
 	s->n_cls = n;
-	if (n * s->slot_words > s->cap_after) {
-		s->cap_after = 2 * n * s->slot_words;
+	size_t bits = n * s->slot_words;
+	if (bits > s->cap_after) {
+		s->cap_after = 2 * bits;
 		s->cls_after = x_realloc(s->cls_after, s->cap_after, sizeof(*s->cls_after));
+		s->cls_before = x_realloc(s->cls_before, s->cap_after, sizeof(*s->cls_before));
 	}
-	if (s->slot_words)
-		memset(s->cls_after, 0, n * s->slot_words * sizeof(*s->cls_after));
+	if (bits) {
+		memset(s->cls_after, 0, bits * sizeof(*s->cls_after));
+		memset(s->cls_before, 0, bits * sizeof(*s->cls_before));
+	}
 	for (size_t j = 0; j < s->n_hyp; j++) {
 		uint32_t h = s->hyp[j];
 		if (of[h] == SEARCH_NONE)
@@ -67,9 +78,15 @@ void search_classes(struct search *s)
 	}
 	for (size_t k = 0; k < n; k++) {
 		s->cls[k].log_prior = log(s->cls[k].prior);
-		for (size_t m = 0; m < s->n_slots; m++)
-			if (search_bit(search_has(s, s->slot[m].commit), s->cls[k].first))
-				s->cls_after[k * s->slot_words + m / 64] |= (uint64_t)1 << (m & 63);
+		for (size_t m = 0; m < s->n_slots; m++) {
+			size_t word = k * s->slot_words + m / 64;
+			uint64_t bit = (uint64_t)1 << (m & 63);
+			uint32_t beside = s->slot[m].beside, h = s->cls[k].first;
+			if (search_bit(search_has(s, s->slot[m].commit), h))
+				s->cls_after[word] |= bit;
+			if (beside != SEARCH_NONE && search_bit(search_has(s, beside), h))
+				s->cls_before[word] |= bit;
+		}
 	}
 }
 
@@ -78,6 +95,12 @@ static double layout_ratio(const struct search *s)
 	return s->o.layout == SEARCH_LAYOUT_FIXED && s->scale2 > 0
 		       ? s->o.layout_sd * s->o.layout_sd / s->scale2
 		       : 0;
+}
+
+/* A pair of builds has two offsets. */
+static double slot_offsets(const struct search *s, size_t m)
+{
+	return s->slot[m].beside == SEARCH_NONE ? 1 : 2;
 }
 
 /* The slot's sums over its observations with weights 1 - outlier[j] (1 - 1 / WIDE^2), outlier by
@@ -92,18 +115,24 @@ static void slot_sum(const struct search *s, size_t m, const double *outlier, st
 		t->mean += d * w / t->weight;
 		t->ss += w * d * (y - t->mean);
 	}
-	t->precision = t->weight / (1 + layout_ratio(s) * t->weight);
+	t->precision = t->weight / (1 + slot_offsets(s, m) * layout_ratio(s) * t->weight);
 }
 
-/* Row `m`'s design under a component: level, accepted steps, the component's own. */
-static void design(const struct search *s, uint32_t commit, bool bit_a, bool bit_b,
+/*
+ * The design of a commit against the reference, or `beside` another: level, accepted steps, the
+ * component's own. Two commits side by side have no level between them.
+ */
+static void design(const struct search *s, uint32_t commit, uint32_t beside, int bit_a, int bit_b,
 		   const struct search_component *c, double *x)
 {
-	const uint64_t *row = search_has(s, commit);
+	bool pair = beside != SEARCH_NONE;
+	const uint64_t *row = search_has(s, commit), *other = pair ? search_has(s, beside) : NULL;
 	size_t k = 0;
-	x[k++] = 1;
-	for (size_t j = 0; j < s->n_accepted; j++)
-		x[k++] = search_bit(row, s->accepted[j].commit);
+	x[k++] = !pair;
+	for (size_t j = 0; j < s->n_accepted; j++) {
+		uint32_t step = s->accepted[j].commit;
+		x[k++] = search_bit(row, step) - (pair && search_bit(other, step));
+	}
 	if (c->a != SEARCH_NONE)
 		x[k++] = bit_a;
 	if (c->b != SEARCH_NONE)
@@ -111,9 +140,20 @@ static void design(const struct search *s, uint32_t commit, bool bit_a, bool bit
 	assert(k == c->columns);
 }
 
-static bool slot_bit(const struct search *s, uint32_t cls, size_t m)
+/* How often slot m has the step of a class: -1 where only what it was measured beside has. */
+static int slot_bit(const struct search *s, uint32_t cls, size_t m)
 {
-	return cls != SEARCH_NONE && search_bit(s->cls_after + cls * s->slot_words, m);
+	if (cls == SEARCH_NONE)
+		return 0;
+	return search_bit(s->cls_after + cls * s->slot_words, m) -
+	       search_bit(s->cls_before + cls * s->slot_words, m);
+}
+
+static void slot_design(const struct search *s, const struct search_component *c, size_t m,
+			double *x)
+{
+	design(s, s->slot[m].commit, s->slot[m].beside, slot_bit(s, c->a, m), slot_bit(s, c->b, m),
+	       c, x);
 }
 
 /*
@@ -129,7 +169,7 @@ static double fit(const struct search *s, struct search_component *c, const stru
 	size_t p = c->columns;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		const struct search_sum *t = &sum[m];
-		design(s, s->slot[m].commit, slot_bit(s, c->a, m), slot_bit(s, c->b, m), c, x);
+		slot_design(s, c, m, x);
 		yy += t->ss + t->precision * t->mean * t->mean;
 		double *at = a;
 		for (size_t i = 0; i < p; i++) {
@@ -165,31 +205,62 @@ static double fit(const struct search *s, struct search_component *c, const stru
 	return 0.5 * (double)(p - 1) * log(s->shrink) - log_det - 0.5 * s->dof * log(rss);
 }
 
-/* Mean and variance (in noise variances) of a slot's own level, its layout offset included. */
-static void slot_level(const struct search *s, const struct search_component *c, size_t m,
-		       double *mean, double *lever)
+/*
+ * Mean and variance (in noise variances, without the noise's own) of what a design row tells.
+ * ratio: of the offsets' variance to the noise's; seen: observations with the same offsets, NULL for
+ * none.
+ */
+static void row_level(const struct search_component *c, const double *x, double ratio,
+		      const struct search_sum *seen, double *mean, double *lever)
 {
-	double var;
-	search_predict(s, c, s->slot[m].commit, slot_bit(s, c->a, m), slot_bit(s, c->b, m), 1, mean,
-		       &var);
-	*lever = var / c->scale2 - 1;
+	double w[SEARCH_COLUMNS], m = 0, var = 0;
+	const double *row = c->l;
+	for (size_t i = 0; i < c->columns; i++) {
+		double u = x[i];
+		for (size_t j = 0; j < i; j++)
+			u -= row[j] * w[j];
+		w[i] = u / row[i];
+		m += w[i] * c->z[i];
+		var += w[i] * w[i];
+		row += i + 1;
+	}
+	double offset = ratio;
+	if (ratio > 0 && seen) {
+		/* The offset given the slot's mean: a normal mean with known prior. */
+		double share = ratio * seen->weight / (1 + ratio * seen->weight);
+		m += share * (seen->mean - m);
+		var *= (1 - share) * (1 - share);
+		offset = ratio / (1 + ratio * seen->weight);
+	}
+	*mean = m;
+	*lever = var + offset;
+}
+
+/* Mean and variance (in noise variances) of a slot's own level, its layout offset included. */
+static void slot_level(const struct search *s, const struct search_component *c,
+		       const struct search_sum *sum, size_t m, double *mean, double *lever)
+{
+	double x[SEARCH_COLUMNS];
+	slot_design(s, c, m, x);
+	row_level(c, x, slot_offsets(s, m) * layout_ratio(s), &sum[m], mean, lever);
 }
 
 /*
  * One pass of the mixture's E step under a component: outlier[j] for all observations beyond 2.2 sd
- * of their level. The expected squared residual counts the level's own uncertainty. Returns the
+ * of their level, by the slots' sums as they were. The expected squared residual counts the level's
+ * own uncertainty. Returns the
  * bound's share of the mixture, Σ p log(ε / (WIDE p)) + (1 - p) log((1 - ε) / (1 - p)) less n log(1
  * - ε), and in *moved the sum of changes.
  */
-static double weigh(const struct search *s, const struct search_component *c, double *outlier,
-		    double *moved)
+static double weigh(const struct search *s, const struct search_component *c,
+		    const struct search_sum *sum, double *outlier, double *moved)
 {
 	double share = 0, rate = s->outlier_rate, sd = sqrt(c->scale2);
 	*moved = 0;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		const struct search_slot *t = &s->slot[m];
 		double mean, lever;
-		slot_level(s, c, m, &mean, &lever);
+		slot_level(s, c, sum, m, &mean, &lever);
 		bool clean = mean - t->least < 2.2 * sd && t->most - mean < 2.2 * sd;
 		for (uint32_t j = t->first; j != SEARCH_NONE; j = s->obs[j].next) {
 			double p = 0, d2 = (s->obs[j].y - mean) * (s->obs[j].y - mean) / c->scale2;
@@ -219,10 +290,11 @@ static double converge(const struct search *s, struct search_component *c, struc
 		if (fresh || round)
 			for (size_t m = 0; m < s->n_slots; m++)
 				slot_sum(s, m, outlier, &sum[m]);
-		log_p = fit(s, c, fresh || round ? sum : s->all);
+		const struct search_sum *now = fresh || round ? sum : s->all;
+		log_p = fit(s, c, now);
 		if (s->o.outlier_rate <= 0)
 			break;
-		share = weigh(s, c, outlier, &moved);
+		share = weigh(s, c, now, outlier, &moved);
 		if (moved < 0.02)
 			break;
 	}
@@ -246,7 +318,7 @@ static double evidence(struct search *s, struct search_component *c)
 	uint32_t at = SEARCH_NONE;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		double mean, lever;
-		slot_level(s, c, m, &mean, &lever);
+		slot_level(s, c, s->all, m, &mean, &lever);
 		for (uint32_t j = s->slot[m].first; j != SEARCH_NONE; j = s->obs[j].next) {
 			double d = s->obs[j].y - mean;
 			if (d * d > far && outlier[j] < 0.5) {
@@ -381,30 +453,12 @@ static void mix(struct search *s)
 void search_predict(const struct search *s, const struct search_component *c, uint32_t commit,
 		    bool bit_a, bool bit_b, double k, double *mean, double *var)
 {
-	double x[SEARCH_COLUMNS], u, m = 0, lever = 0, w[SEARCH_COLUMNS];
-	design(s, commit, bit_a, bit_b, c, x);
-	const double *row = c->l;
-	for (size_t i = 0; i < c->columns; i++) {
-		u = x[i];
-		for (size_t j = 0; j < i; j++)
-			u -= row[j] * w[j];
-		w[i] = u / row[i];
-		m += w[i] * c->z[i];
-		lever += w[i] * w[i];
-		row += i + 1;
-	}
-	double scale2 = c->scale2;
+	double x[SEARCH_COLUMNS], lever;
+	design(s, commit, SEARCH_NONE, bit_a, bit_b, c, x);
 	uint32_t slot = s->slot_of[commit];
-	double ratio = layout_ratio(s), offset = ratio;
-	if (ratio > 0 && slot != SEARCH_NONE) {
-		/* The offset given the slot's mean: a normal mean with known prior. */
-		double seen = s->slot[slot].sum.weight, share = ratio * seen / (1 + ratio * seen);
-		m += share * (s->slot[slot].sum.mean - m);
-		lever *= (1 - share) * (1 - share);
-		offset = ratio / (1 + ratio * seen);
-	}
-	*mean = m;
-	*var = scale2 * (1 / k + offset + lever);
+	row_level(c, x, layout_ratio(s), slot == SEARCH_NONE ? NULL : &s->slot[slot].sum, mean,
+		  &lever);
+	*var = c->scale2 * (1 / k + lever);
 }
 
 void search_posterior_update(struct search *s)

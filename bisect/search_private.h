@@ -32,6 +32,7 @@ struct search_sum {
 
 struct search_slot {
 	uint32_t commit, first, last; /* observations */
+	uint32_t beside; /* the commit it was measured against, SEARCH_NONE: the reference */
 	size_t n;
 	double least, most;    /* of them */
 	struct search_sum sum; /* weighed by the posterior */
@@ -81,12 +82,13 @@ struct search {
 	size_t n_obs, cap_obs;
 	struct search_slot *slot;
 	size_t n_slots, cap_slots;
-	uint32_t *slot_of; /* by commit, SEARCH_NONE where unmeasured */
+	uint32_t *slot_of; /* by commit, against the reference; SEARCH_NONE where unmeasured */
 
 	struct search_class *cls;
 	size_t n_cls, cap_cls;
 	uint32_t *class_of;  /* by commit, SEARCH_NONE for those not in H */
-	uint64_t *cls_after; /* n_cls rows of slot_words: slots that have the class */
+	/* n_cls rows of slot_words: slots whose commit has the class, and whose `beside` has. */
+	uint64_t *cls_after, *cls_before;
 	size_t slot_words, cap_after;
 
 	struct search_component *comp;
@@ -130,9 +132,9 @@ size_t search_atom(const struct search *s, uint32_t h, uint32_t *out);
 /* search_model.c: classes after a new slot or changed prior; the posterior after any change. */
 void search_classes(struct search *s);
 void search_posterior_update(struct search *s);
-/* Mean and variance (units of the data) of the next observation of slot (or of an unmeasured
- * commit: SEARCH_NONE) under a component; bit_a, bit_b: whether the commit has the component's
- * steps. k: the mean of k observations. */
+/* Mean and variance (units of the data) of the next observation of a commit, measured before or
+ * not, under a component; bit_a, bit_b: whether the commit has the component's steps. k: the mean of
+ * k observations. */
 void search_predict(const struct search *s, const struct search_component *c, uint32_t commit,
 		    bool bit_a, bool bit_b, double k, double *mean, double *var);
 
@@ -141,14 +143,27 @@ void search_predict(const struct search *s, const struct search_component *c, ui
  * leave "no step" out of what is to be learnt; measured_only: no new builds.
  */
 struct search_action search_choose(struct search *s, bool without_none, bool measured_only);
+/* The unmeasured commit that halves the largest class that can be; SEARCH_NONE where none can. */
+uint32_t search_halve(struct search *s);
 
 /* search.c: bring the posterior up to date; what it says. */
 void search_settle(struct search *s);
 double search_probability(const struct search *s, uint32_t h);
 uint32_t search_most_probable(const struct search *s, double *p);
 double search_no_step(const struct search *s);
-/* Difference of the ends' own means and its sd; false before both are measured. */
+
+/*
+ * search_level.c: measured commits that have the same accepted steps should be level. Difference of
+ * the ends' own means and its sd; false before both are measured.
+ */
 bool search_ends(const struct search *s, double *d, double *sd);
+/*
+ * Between the first and the last of each segment of such commits, or between neighbours, with none
+ * measured between: where a difference may exceed delta (90 % interval), the pair of the widest
+ * interval and true.
+ */
+bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last);
+bool search_open_neighbours(const struct search *s, uint32_t *first, uint32_t *last);
 
 /* search_result.c: fills size, lo and hi of the step at t->commit; the order of results. */
 void search_step_size(const struct search *s, struct search_step *t);
