@@ -60,6 +60,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "plan", cmd_plan, help_plan, false },
 	{ "judge", cmd_judge, help_judge, false },
 	{ "account", cmd_account, help_account, false },
+	{ "claim", cmd_claim, help_claim, false },
 	{ "verify-history", cmd_verify_history, help_verify_history, false },
 	{ "simulate", cmd_simulate, help_simulate, false },
 	{ "log", cmd_log, help_log, false },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
+#include "base/fs.h"
 #include "bisect/range.h"
 #include "bisect/diff.h"
 #include "cli/cli.h"
@@ -31,10 +32,14 @@ const char help_report[] =
 	"  bisect [N]         one search: how it narrowed, every measurement, the culprit\n"
 	"  compare [A..B]     two revisions that were measured side by side\n"
 	"  history [A..B]     every measured commit of a range, and where the figures step\n"
+	"  claims             what was claimed, and what came of trying it (hakperf claim)\n"
 	"  machine            what was counted, the noise, disturbances\n"
+	"  NAME               a page of the project's own words: [story NAME] in hakperf.ini\n"
 	"\n"
 	"  --out DIR          folder for the pages\n"
 	"  --format html|md   md: print the page as Markdown on standard output\n"
+	"  --pictures         the page as Markdown with SVG pictures beside it, in the folder "
+	"--out\n"
 	"  --session N        of this session (hakperf log) in place of the newest main job\n"
 	"  --fail-on regression   exit 1 when the page tells of a regression\n"
 	"  --db FILE, --config FILE, --json\n";
@@ -93,14 +98,51 @@ static int explain(void *ctx, const char *commit, char **author, char **message,
 	return rc;
 }
 
+/* The stories of the configuration; one that cannot be read tells that in its place. */
+struct stories {
+	struct report_story *items;
+	size_t n;
+};
+
+static struct stories read_stories(const struct project *p)
+{
+	size_t n = p->config.n_stories;
+	struct stories s = { x_calloc(n + 1, sizeof(*s.items)), n };
+	for (size_t i = 0; i < s.n; i++) {
+		const struct config_story *k = &p->config.stories[i];
+		char *path = *k->file == '/' ? x_strdup(k->file)
+					     : x_printf("%s/%s", p->config.folder, k->file);
+		struct buf text = { 0 };
+		struct error why = { 0 };
+		if (fs_read(path, 1 << 20, &text, &why)) {
+			buf_reset(&text);
+			buf_printf(&text, "# %s\n\n%s\n", k->name, why.text);
+		}
+		s.items[i] = (struct report_story){ k->name, k->title ? k->title : k->name,
+			buf_detach(&text) };
+		free(path);
+	}
+	return s;
+}
+
+static void stories_release(struct stories *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free((char *)s->items[i].text);
+	free(s->items);
+}
+
 static struct report_options options_of(
-	struct project *p, const struct report_history *h, const char *out)
+	struct project *p, const struct report_history *h, const struct stories *stories,
+	const char *out)
 {
 	return (struct report_options){ .out = out,
 		.subject = p->has_config ? p->config.subject.name : NULL,
 		.command = "./run.sh",
 		.toolkit_version = hakperf_version,
-		.history = p->has_subject ? h : NULL };
+		.history = p->has_subject ? h : NULL,
+		.stories = stories->items,
+		.n_stories = stories->n };
 }
 
 static char *default_out(const struct project *p)
@@ -112,8 +154,10 @@ int run_report(struct project *p, char **page, struct error *e)
 {
 	struct report_history h = { p, order, explain };
 	char *out = default_out(p);
-	struct report_options o = options_of(p, &h, out);
+	struct stories stories = read_stories(p);
+	struct report_options o = options_of(p, &h, &stories, out);
 	int rc = report_run(p->store, &o, page, e);
+	stories_release(&stories);
 	free(out);
 	return rc;
 }
@@ -121,7 +165,7 @@ int run_report(struct project *p, char **page, struct error *e)
 struct asked {
 	const char *out, *format, *db, *config, *name, *argument;
 	uint64_t session;
-	bool json, fail_on;
+	bool json, fail_on, pictures;
 };
 
 static int parse(int argc, char **argv, struct asked *a)
@@ -133,6 +177,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		{ "fail-on", required_argument, NULL, 'F' },
 		{ "db", required_argument, NULL, 'D' },
 		{ "config", required_argument, NULL, 'c' },
+		{ "pictures", no_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
@@ -147,6 +192,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'F': ok = a->fail_on = !strcmp(optarg, "regression"); break;
 		case 'D': a->db = optarg; break;
 		case 'c': a->config = optarg; break;
+		case 'p': a->pictures = true; break;
 		case 'j': a->json = true; break;
 		default: return CLI_USAGE;
 		}
@@ -200,10 +246,14 @@ int cmd_report(int argc, char **argv)
 		&p, a.config, a.db, PROJECT_SUBJECT | PROJECT_STORE_READ | PROJECT_OPTIONAL, &e);
 	if (!rc) {
 		out = a.out ? x_strdup(a.out) : default_out(&p);
-		struct report_options o = options_of(&p, &h, out);
+		struct stories stories = read_stories(&p);
+		struct report_options o = options_of(&p, &h, &stories, out);
 		o.session = (int64_t)a.session;
 		bool as_text = a.json || (a.format ? !strcmp(a.format, "md") : a.name != NULL);
-		if (as_text)
+		if (a.pictures)
+			rc = report_illustrate(p.store, &o, a.name ? a.name : "index", a.argument,
+				&page, &worse, &e);
+		else if (as_text)
 			rc = print_page(&p, &o, &a, &worse, &e);
 		else if (a.name)
 			rc = report_write(p.store, &o, a.name, a.argument, &page, &worse, &e);
@@ -216,6 +266,7 @@ int cmd_report(int argc, char **argv)
 		}
 		if (!rc && page)
 			puts(page);
+		stories_release(&stories);
 	}
 	free(out), free(page);
 	project_close(&p);

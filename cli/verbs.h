@@ -18,6 +18,7 @@ VERB(sweep);
 VERB(bisect);
 VERB(peers);
 VERB(account);
+VERB(claim);
 VERB(verify_history);
 VERB(judge);
 VERB(plan);

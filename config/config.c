@@ -255,7 +255,8 @@ static int workload_key(struct loader *l, const char *name, const char *key, con
 		set(&w->phase, value);
 	} else {
 		if (key[strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_")])
-			return bad(l, "[workload %s] has no key '%s' (parameters are lower-case words)", name, key);
+			return bad(l, "[workload %s] has no key '%s' (parameters are "
+				"lower-case words)", name, key);
 		struct config_param *p = named(w->params, w->n_params, key);
 		list_words(&p->values, value);
 	}
@@ -276,15 +277,38 @@ static int claim_number(struct loader *l, const char *value, double *lo, double 
 	return ok ? 0 : bad(l, "value = %s: write a number or LOW..HIGH", value);
 }
 
+/* A positive number; "5%" is 0.05. */
+static int claim_positive(struct loader *l, const char *key, const char *value, double *out)
+{
+	char *end;
+	*out = strtod(value, &end);
+	if (end != value && *end == '%')
+		*out /= 100, end++;
+	return end != value && !*end && *out > 0 ? 0 : bad(l, "%s = %s: write a number above 0", key, value);
+}
+
 static int claim_key(struct loader *l, const char *name, const char *key, const char *value)
 {
+	size_t before = l->c->n_claims;
 	struct config_claim *k = named(l->c->claims, l->c->n_claims, name);
+	if (l->c->n_claims > before)
+		config_claim_defaults(k), k->line = l->line;
 	if (!strcmp(key, "value"))
 		return claim_number(l, value, &k->lo, &k->hi);
+	if (!strcmp(key, "relative_value"))
+		return claim_positive(l, key, value, &k->relative_value);
+	if (!strcmp(key, "operations"))
+		return claim_positive(l, key, value, &k->operations);
+	if (!strcmp(key, "tolerance"))
+		return claim_positive(l, key, value, &k->tolerance);
+	if (!strcmp(key, "compare")) {
+		k->difference = !strcmp(value, "difference");
+		return k->difference || !strcmp(value, "ratio") ? 0 : bad(l, "compare = %s: write ratio or difference", value);
+	}
 	const struct { const char *key; char **slot; } texts[] = {
 		{ "text", &k->text }, { "commit", &k->commit }, { "workload", &k->workload }, { "class", &k->class_name },
 		{ "variant", &k->variant }, { "metric", &k->metric }, { "unit", &k->unit }, { "source", &k->source },
-		{ "date", &k->date }, { "relative_to", &k->relative_to },
+		{ "date", &k->date }, { "relative_to", &k->relative_to }, { "function", &k->function }, { "entry", &k->entry },
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (strcmp(key, texts[i].key))
@@ -303,6 +327,22 @@ static int part_key(struct loader *l, const char *name, const char *key, const c
 	if (strcmp(key, "match"))
 		return bad(l, "[part %s] has no key '%s'", name, key);
 	list_words(&p->patterns, value);
+	return 0;
+}
+
+static int story_key(struct loader *l, const char *name, const char *key, const char *value)
+{
+	struct config_story *t = named(l->c->stories, l->c->n_stories, name);
+	t->line = t->line ? t->line : l->line;
+	if (name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+		return bad(l, "[story %s]: the name is a file's: lower-case letters, digits "
+			"and -", name);
+	if (!strcmp(key, "file"))
+		set(&t->file, value);
+	else if (!strcmp(key, "title"))
+		set(&t->title, value);
+	else
+		return bad(l, "[story %s] has no key '%s'", name, key);
 	return 0;
 }
 
@@ -359,6 +399,7 @@ static const struct kind {
 	{ "workload", true, " command classes ", workload_key },
 	{ "claim", true, " text ", claim_key },
 	{ "part", true, " match ", part_key },
+	{ "story", true, " ", story_key },
 	{ "main", false, " timed exact ", main_key },
 };
 
@@ -442,7 +483,8 @@ static int check_placeholders(struct loader *l, const struct config_workload *w)
 			for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++)
 				known |= !strcmp(name, own[k]);
 			if (!known)
-				return bad_at(l, w->line, "[workload %s]: {%s} is not one of its parameters", w->name, name);
+				return bad_at(l, w->line, "[workload %s]: {%s} is not one of "
+					"its parameters", w->name, name);
 		}
 	return 0;
 }
@@ -457,7 +499,8 @@ static int check_params(struct loader *l, const struct config_workload *w)
 			used = strstr(*a, word) != NULL;
 		free(word);
 		if (!used)
-			return bad_at(l, w->line, "[workload %s]: '%s' is neither a key nor a parameter that the command uses ({%s})", w->name,
+			return bad_at(l, w->line, "[workload %s]: '%s' is neither a key nor a "
+				"parameter that the command uses ({%s})", w->name,
 				      w->params[i].name, w->params[i].name);
 	}
 	return 0;
@@ -471,7 +514,8 @@ static int check_workload(struct loader *l, const struct config_workload *w)
 		if (!config_class(l->c, *k))
 			return bad_at(l, w->line, "[workload %s]: there is no [class %s]", w->name, *k);
 	if (w->scale && !config_param(w, w->scale))
-		return bad_at(l, w->line, "[workload %s]: scale = %s is not one of its parameters", w->name,
+		return bad_at(l, w->line, "[workload %s]: scale = %s is not one of its "
+			"parameters", w->name,
 				 w->scale);
 	regex_t re;
 	int bad_pattern = w->figure ? regcomp(&re, w->figure, REG_EXTENDED | REG_NEWLINE) : 0;
@@ -484,7 +528,8 @@ static int check_workload(struct loader *l, const struct config_workload *w)
 	if (w->figure)
 		regfree(&re);
 	if (groups < 1)
-		return bad_at(l, w->line, "[workload %s]: figure = %s: put the number into a group, like ([0-9.]+)", w->name, w->figure);
+		return bad_at(l, w->line, "[workload %s]: figure = %s: put the number into a "
+			"group, like ([0-9.]+)", w->name, w->figure);
 	int rc = check_placeholders(l, w);
 	return rc ? rc : check_params(l, w);
 }
@@ -510,7 +555,8 @@ static int check(struct loader *l)
 	int rc = check_recipes(l);
 	for (size_t i = 0; !rc && i < c->n_classes; i++)
 		if (c->classes[i].max < c->classes[i].min || !c->classes[i].max)
-			rc = bad_at(l, c->classes[i].line, "[class %s]: max must be at least min, and above 0", c->classes[i].name);
+			rc = bad_at(l, c->classes[i].line, "[class %s]: max must be at least "
+				"min, and above 0", c->classes[i].name);
 	for (size_t i = 0; !rc && i < c->n_workloads; i++)
 		rc = check_workload(l, &c->workloads[i]);
 	struct config_main *m = &c->main_job;
@@ -520,6 +566,14 @@ static int check(struct loader *l)
 		rc = check_cell(l, &m->exact[i]);
 	for (size_t i = 0; !rc && i < m->n_timed; i++)
 		rc = check_cell(l, &m->timed[i]);
+	for (size_t i = 0; !rc && i < c->n_claims; i++) {
+		struct error why = { 0 };
+		if (config_claim_check(c, &c->claims[i], &why))
+			rc = bad_at(l, c->claims[i].line, "[claim %s]: %s", c->claims[i].name, why.text);
+	}
+	for (size_t i = 0; !rc && i < c->n_stories; i++)
+		if (!c->stories[i].file)
+			rc = bad_at(l, c->stories[i].line, "[story %s] has no file", c->stories[i].name);
 	return rc;
 }
 
@@ -603,13 +657,13 @@ void config_release(struct config *c)
 		free(c->classes[i].name);
 	for (size_t i = 0; i < c->n_workloads; i++)
 		workload_release(&c->workloads[i]);
-	for (size_t i = 0; i < c->n_claims; i++) {
-		struct config_claim *k = &c->claims[i];
-		free(k->name), free(k->text), free(k->commit), free(k->workload), free(k->class_name), free(k->variant);
-		free(k->metric), free(k->unit), free(k->source), free(k->date), free(k->relative_to);
-	}
+	for (size_t i = 0; i < c->n_claims; i++)
+		config_claim_release(&c->claims[i]);
 	for (size_t i = 0; i < c->n_parts; i++)
 		free(c->parts[i].name), list_free(c->parts[i].patterns);
+	for (size_t i = 0; i < c->n_stories; i++)
+		free(c->stories[i].name), free(c->stories[i].file), free(c->stories[i].title);
+	free(c->stories);
 	struct config_main *m = &c->main_job;
 	free(m->good), free(m->bad);
 	cells_release(&m->bisect, 1);

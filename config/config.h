@@ -77,15 +77,32 @@ struct config_workload {
 	int line;
 };
 
+/* How exact a claim is taken to be that does not say: two digits are told of most figures. */
+#define CONFIG_CLAIM_TOLERANCE 0.05
+
 struct config_claim {
 	char *name, *text, *commit, *workload, *class_name, *variant, *metric, *unit, *source, *date, *relative_to;
-	double lo, hi; /* the claimed figure or range; equal for one figure */
+	double lo, hi; /* the claimed figure or range; equal for one figure; NAN: none given */
+	double relative_value; /* what was claimed of relative_to, in the same unit: judged as the ratio of the two; NAN: lo and hi are the ratio */
+	bool difference; /* lo and hi are what commit has more than relative_to */
+	double operations; /* so many are one of the claim's unit: 2 where a malloc and its free are told as one */
+	double tolerance; /* a fraction of the value: the claim is as exact as that */
+	char *function, *entry; /* the claim is a share in %: of the calls of entry, how many reach function */
+	int line;
 };
 
 /* A part of the subject, for grouping in the accounting: shell patterns over "file:function". */
 struct config_part {
 	char *name;
 	char **patterns;
+};
+
+/* A page with the project's own words, for reports. */
+struct config_story {
+	char *name;
+	char *file; /* relative to the configuration's folder */
+	char *title; /* in the links to it; NULL: the name */
+	int line;
 };
 
 struct config_cell {
@@ -120,6 +137,8 @@ struct config {
 	size_t n_claims;
 	struct config_part *parts;
 	size_t n_parts;
+	struct config_story *stories;
+	size_t n_stories;
 	struct config_main main_job;
 };
 
@@ -130,6 +149,13 @@ struct config {
  */
 int config_load(const char *path, struct config *c, struct error *e);
 void config_release(struct config *c);
+
+/* What a claim is that says nothing; release with config_claim_release(), safe to repeat. */
+void config_claim_defaults(struct config_claim *k);
+void config_claim_release(struct config_claim *k);
+
+/* Does it say what can be tried, in names that the configuration has? -EINVAL with *e: what is missing. */
+int config_claim_check(const struct config *c, const struct config_claim *k, struct error *e);
 
 /* NULL when there is none of that name. */
 const struct config_class *config_class(const struct config *c, const char *name);

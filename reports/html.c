@@ -262,3 +262,11 @@ void html_write(const struct page *p, const char *made, struct buf *out)
 	escape_html(made, out);
 	buf_puts(out, "</p></footer>\n</body>\n</html>\n");
 }
+
+void html_picture(const struct plot *p, struct buf *out)
+{
+	size_t head = strcspn(p->svg_wide, ">");
+	buf_printf(out, "%.*s xmlns=\"http://www.w3.org/2000/svg\" style=\"background:var(--paper)\">",
+		(int)head, p->svg_wide);
+	buf_printf(out, "\n<style>\n%s</style>%s\n", css, p->svg_wide + head + 1);
+}

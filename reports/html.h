@@ -10,3 +10,8 @@
  * that is not is told by its caption and numbers. made: the foot line. Appended.
  */
 void html_write(const struct page *p, const char *made, struct buf *out);
+
+struct plot;
+
+/* A drawn picture as an SVG file of its own, light and dark. Appended. */
+void html_picture(const struct plot *p, struct buf *out);

@@ -110,8 +110,24 @@ static void code(const char *text, struct buf *out)
 	free(fence);
 }
 
-static void plot(const struct plot *p, struct buf *out)
+/* Where pictures stand beside the text: number of the one before. NULL: they are told in words. */
+struct pictures {
+	const char *stem;
+	size_t n;
+};
+
+static void plot(const struct plot *p, struct pictures *pictures, struct buf *out)
 {
+	if (pictures && p->svg_wide) {
+		buf_puts(out, "![");
+		escape_markdown(p->alt ? p->alt : p->title, out);
+		buf_printf(out, "](%s-%zu.svg)\n\n", pictures->stem, ++pictures->n);
+		wrapped("**", p->title, out);
+		buf_puts(out, p->caption ? " " : "");
+		escape_markdown(p->caption ? p->caption : "", out);
+		buf_puts(out, "\n\n");
+		return;
+	}
 	wrapped("**", p->title, out);
 	buf_puts(out, p->caption ? " " : "");
 	escape_markdown(p->caption ? p->caption : "", out);
@@ -124,9 +140,9 @@ static void plot(const struct plot *p, struct buf *out)
 	buf_release(&bars);
 }
 
-static void nodes(const struct node *parent, struct buf *out);
+static void nodes(const struct node *parent, struct pictures *pictures, struct buf *out);
 
-static void node(const struct node *n, bool last_item, struct buf *out)
+static void node(const struct node *n, bool last_item, struct pictures *pictures, struct buf *out)
 {
 	switch (n->kind) {
 	case NODE_HEADING:
@@ -146,31 +162,32 @@ static void node(const struct node *n, bool last_item, struct buf *out)
 		break;
 	case NODE_CODE: code(n->text, out); break;
 	case NODE_TABLE: table(n->table, out); break;
-	case NODE_PLOT: plot(n->plot, out); break;
+	case NODE_PLOT: plot(n->plot, pictures, out); break;
 	case NODE_ANSWER:
 		wrapped("**", n->text, out);
 		buf_puts(out, ": ");
 		line(&n->line, false, out);
 		buf_puts(out, "\n\n");
-		nodes(n, out);
+		nodes(n, pictures, out);
 		break;
 	case NODE_DETAILS:
 		buf_puts(out, "#### ");
 		line(&n->line, false, out);
 		buf_puts(out, "\n\n");
-		nodes(n, out);
+		nodes(n, pictures, out);
 		break;
 	}
 }
 
-static void nodes(const struct node *parent, struct buf *out)
+static void nodes(const struct node *parent, struct pictures *pictures, struct buf *out)
 {
 	for (size_t i = 0; i < parent->n; i++)
 		node(parent->children[i],
-			i + 1 == parent->n || parent->children[i + 1]->kind != NODE_ITEM, out);
+			i + 1 == parent->n || parent->children[i + 1]->kind != NODE_ITEM,
+			pictures, out);
 }
 
-void markdown_write(const struct page *p, const char *made, struct buf *out)
+static void write(const struct page *p, const char *made, struct pictures *pictures, struct buf *out)
 {
 	buf_puts(out, "# ");
 	escape_markdown(p->title, out);
@@ -179,7 +196,7 @@ void markdown_write(const struct page *p, const char *made, struct buf *out)
 		line(&p->lead, false, out);
 		buf_puts(out, "\n\n");
 	}
-	nodes(&p->root, out);
+	nodes(&p->root, pictures, out);
 	if (p->n_sisters > 1) {
 		buf_puts(out, "Pages: ");
 		for (size_t i = 0; i < p->n_sisters; i++) {
@@ -191,4 +208,15 @@ void markdown_write(const struct page *p, const char *made, struct buf *out)
 	}
 	escape_markdown(made, out);
 	buf_putc(out, '\n');
+}
+
+void markdown_write(const struct page *p, const char *made, struct buf *out)
+{
+	write(p, made, NULL, out);
+}
+
+void markdown_illustrated(const struct page *p, const char *made, struct buf *out)
+{
+	struct pictures pictures = { .stem = p->stem };
+	write(p, made, &pictures, out);
 }

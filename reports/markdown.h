@@ -9,3 +9,6 @@
  * become their words and lines of bars; what HTML folds away follows under a heading. Appended.
  */
 void markdown_write(const struct page *p, const char *made, struct buf *out);
+
+/* The same with each plot as the picture STEM-NUMBER.svg beside it, numbered from 1. */
+void markdown_illustrated(const struct page *p, const char *made, struct buf *out);

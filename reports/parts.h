@@ -56,6 +56,8 @@ const char *part_time(int64_t unix_s, char out[32]);
 
 /* So many bisects, the newest, have a page of their own. */
 #define REPORT_BISECTS 12
+/* And so many stories are linked. */
+#define REPORT_STORIES 8
 
 /* The pages; each is in a file of its own. */
 struct report {
@@ -74,3 +76,4 @@ int page_bisect(
 int page_machine(struct report *rp, struct page **out, struct error *e);
 int page_compare(struct report *rp, const char *argument, struct page **out, struct error *e);
 int page_history(struct report *rp, const char *argument, struct page **out, struct error *e);
+int page_claims(struct report *rp, struct page **out, struct error *e);

@@ -8,6 +8,7 @@
 #include "reports/page_tree.h"
 #include "reports/parts.h"
 #include "reports/plot_svg.h"
+#include "reports/story.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -15,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "machine",
-	NULL };
+static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "claims",
+	"machine", NULL };
 
 const char *const *report_names(void)
 {
@@ -86,11 +87,22 @@ static int make(struct report *rp, const char *name, const char *argument, struc
 		return page_compare(rp, argument, out, e);
 	if (!strcmp(name, "history"))
 		return page_history(rp, argument, out, e);
+	if (!strcmp(name, "claims"))
+		return page_claims(rp, out, e);
 	if (!strcmp(name, "machine"))
 		return page_machine(rp, out, e);
-	return error_set(e, -EINVAL,
-		"there is no page '%s': write index, phases, bisect, compare, history or machine",
-		name);
+	for (size_t i = 0; i < rp->o->n_stories; i++)
+		if (!strcmp(name, rp->o->stories[i].name))
+			return story_page(rp, name, rp->o->stories[i].text, out, e);
+	struct buf known = { 0 };
+	for (size_t i = 0; names[i]; i++)
+		buf_printf(&known, "%s, ", names[i]);
+	for (size_t i = 0; i < rp->o->n_stories; i++)
+		buf_printf(&known, "%s, ", rp->o->stories[i].name);
+	int rc = error_set(e, -EINVAL, "there is no page '%s': write one of %.*s", name,
+		(int)known.len - 2, known.data);
+	buf_release(&known);
+	return rc;
 }
 
 /* The pages of a whole report, by name and argument, in the order of the links at their top. */
@@ -98,7 +110,7 @@ struct plan {
 	struct {
 		const char *name;
 		char argument[24], stem[40], words[60];
-	} items[REPORT_BISECTS + 8];
+	} items[REPORT_BISECTS + REPORT_STORIES + 8];
 	size_t n;
 };
 
@@ -113,6 +125,15 @@ static void plan_add(struct plan *p, const char *name, int64_t id, const char *w
 		snprintf(p->items[p->n].stem, sizeof(p->items[p->n].stem), "%s", name);
 	snprintf(p->items[p->n].words, sizeof(p->items[p->n].words), "%s", words);
 	p->items[p->n++].name = name;
+}
+
+static bool has_claims(struct store *s)
+{
+	struct error quiet = { 0 };
+	struct store_rows *r = rows_open(s, "SELECT 1 FROM claim LIMIT 1");
+	bool any = rows_next(r, &quiet) > 0;
+	rows_close(r);
+	return any;
 }
 
 static struct plan make_plan(const struct report *rp)
@@ -133,8 +154,13 @@ static struct plan make_plan(const struct report *rp)
 	if (rp->has_run) {
 		plan_add(&p, "compare", 0, "First against last");
 		plan_add(&p, "history", 0, "History");
-		plan_add(&p, "machine", 0, "Machine");
 	}
+	if (has_claims(rp->store))
+		plan_add(&p, "claims", 0, "Claims");
+	for (size_t i = 0; rp->has_run && i < rp->o->n_stories && i < REPORT_STORIES; i++)
+		plan_add(&p, rp->o->stories[i].name, 0, rp->o->stories[i].title);
+	if (rp->has_run)
+		plan_add(&p, "machine", 0, "Machine");
 	return p;
 }
 
@@ -245,6 +271,61 @@ int report_write(struct store *s, const struct report_options *o, const char *na
 	return rc;
 }
 
+static bool is_story(const struct report_options *o, const char *name)
+{
+	for (size_t i = 0; i < o->n_stories; i++)
+		if (!strcmp(o->stories[i].name, name))
+			return true;
+	return false;
+}
+
+static int write_pictures(const struct page *p, const char *folder, struct error *e)
+{
+	struct plot **list = NULL;
+	size_t n = 0, cap = 0;
+	int rc = 0;
+	find_plots(&p->root, &list, &n, &cap);
+	for (size_t i = 0; !rc && i < n; i++) {
+		struct buf svg = { 0 };
+		char *path = x_printf("%s/%s-%zu.svg", folder, p->stem, i + 1);
+		if (list[i]->svg_wide) {
+			html_picture(list[i], &svg);
+			rc = fs_write(path, svg.data, svg.len, e);
+		}
+		buf_release(&svg);
+		free(path);
+	}
+	free(list);
+	return rc;
+}
+
+int report_illustrate(struct store *s, const struct report_options *o, const char *name,
+	const char *argument, char **path, bool *worse, struct error *e)
+{
+	char absolute[PATH_MAX];
+	struct page *p = NULL;
+	struct buf text = { 0 };
+	bool no_gnuplot = false;
+	*path = NULL;
+	int rc = folder_of(o, absolute, e);
+	if (!rc)
+		rc = report_page(s, o, name, argument, &p, worse, e);
+	if (!rc)
+		rc = draw(p, &no_gnuplot, e);
+	if (!rc)
+		rc = write_pictures(p, absolute, e);
+	if (!rc) {
+		char *foot = report_foot(s, o), *file = x_printf("%s/%s.md", absolute, p->stem);
+		markdown_illustrated(p, foot, &text);
+		rc = fs_write(file, text.data, text.len, e);
+		*path = rc ? NULL : file;
+		free(rc ? file : NULL), free(foot);
+	}
+	buf_release(&text);
+	page_free(p);
+	return rc;
+}
+
 int report_run(struct store *s, const struct report_options *o, char **page, struct error *e)
 {
 	struct report rp;
@@ -263,8 +344,9 @@ int report_run(struct store *s, const struct report_options *o, char **page, str
 		struct error why = { 0 };
 		rc = make(&rp, plan.items[i].name,
 			*plan.items[i].argument ? plan.items[i].argument : NULL, &p, &why);
-		if (rc == -ENOENT) { /* the record has nothing for it: the page says so, its links
-					hold */
+		/* The record has nothing for it, or a story is no story: the page says so, its
+		 * links hold. */
+		if (rc == -ENOENT || (rc && is_story(o, plan.items[i].name))) {
 			page_free(p);
 			p = page_new(plan.items[i].stem, "%s", plan.items[i].words);
 			line_text(page_paragraph(p), "%s", why.text);

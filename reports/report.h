@@ -26,6 +26,11 @@ struct report_history {
 		char **diffstat, struct error *e);
 };
 
+/* A page of the project's own, reports/story.h. */
+struct report_story {
+	const char *name, *title, *text; /* title: in the links to it */
+};
+
 struct report_options {
 	const char *out; /* folder for the pages, made when missing */
 	int64_t session; /* of the main page; 0: the newest 'run', else the newest with rounds */
@@ -33,19 +38,22 @@ struct report_options {
 	const char *command; /* how to repeat it; NULL: from the session's verb */
 	const char *toolkit_version;
 	const struct report_history *history; /* may be NULL */
+	const struct report_story *stories;
+	size_t n_stories;
 };
 
 /*
  * Write all pages below o->out, each as NAME.html and NAME.md: index, phases, bisect-ID, compare,
- * history, machine. *page: absolute path of index.html, the caller's to free. An empty record gives
- * a page that says so.
+ * history, claims where there are any, the stories, machine. *page: absolute path of index.html,
+ * the caller's to free. An empty record gives a page that says so, and so does a story that cannot
+ * be read.
  */
 int report_run(struct store *s, const struct report_options *o, char **page, struct error *e);
 
 /*
  * One page as a model. name: "index", "phases", "bisect" (argument: its number, NULL: the newest),
  * "compare" (argument: "A..B", two labels or commits of one session), "history" (argument: "A..B"
- * or NULL), "machine". Release with page_free(). -ENOENT: no such page, or nothing in the record
+ * or NULL), "claims", "machine", or a story's. Release with page_free(). -ENOENT: no such page, or nothing in the record
  * for it. *worse (may be NULL): it tells of a regression.
  */
 int report_page(struct store *s, const struct report_options *o, const char *name,
@@ -57,6 +65,13 @@ const char *const *report_names(void); /* NULL-terminated */
  * of the HTML, the caller's to free. worse as in report_page().
  */
 int report_write(struct store *s, const struct report_options *o, const char *name,
+	const char *argument, char **path, bool *worse, struct error *e);
+
+/*
+ * The page as Markdown with pictures, for a repository: NAME.md and NAME-1.svg … below o->out.
+ * *path: absolute, of the Markdown, the caller's to free. worse as in report_page().
+ */
+int report_illustrate(struct store *s, const struct report_options *o, const char *name,
 	const char *argument, char **path, bool *worse, struct error *e);
 
 /* The line at the foot of every page: version and when the newest session ended. Caller frees. */

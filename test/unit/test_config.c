@@ -50,7 +50,8 @@ static void reads_everything(void **state)
 			      "[variant release]\narguments = none\n[variant debug]\narguments = DEBUG=1\n"
 			      "[class C0]\nmin = 1\nmax = 15 ; bytes\n"
 			      "[workload w]\ncommand = {prefix}/toy {n}\n\t{min}\nclasses = C0\nn = 1, 2\nscale = n\njudge = wall\nphase = cold\n"
-			      "[claim fast]\ntext = it is\n\tquick\nvalue = 59..70\nunit = M ops/s\n"
+			      "[claim fast]\ntext = it is\n\tquick\ncommit = v1\nvalue = 59..70\nunit = M ops/s\n"
+			      "relative_to = v0\nrelative_value = 9.2\ntolerance = 10%\nworkload = w\nclass = C0\nvariant = debug\n"
 			      "[part gate]\nmatch = front_*:*\n"
 			      "[main]\ngood = A\nbad = B\nbisect = w:C0\nexact = w\ntimed = w:C0 w\n",
 		      &c, &e);
@@ -76,6 +77,7 @@ static void reads_everything(void **state)
 	assert_string_equal(w->phase, "cold");
 	assert_string_equal(c.claims[0].text, "it is quick");
 	assert_true(c.claims[0].lo == 59 && c.claims[0].hi == 70);
+	assert_true(c.claims[0].relative_value == 9.2 && c.claims[0].tolerance == 0.1 && c.claims[0].operations == 1);
 	assert_string_equal(c.main_job.bisect.class_name, "C0");
 	assert_int_equal(c.main_job.n_timed, 2);
 	assert_null(c.main_job.timed[1].class_name);
@@ -119,6 +121,21 @@ static void one_clear_line(void **state)
 		{ __LINE__, SUBJECT "[main]\nbisect = w\n", "no [workload w]" },
 		{ __LINE__, SUBJECT "[main]\nbisect = w x\n", "one cell" },
 		{ __LINE__, SUBJECT "[claim c]\nvalue = 5..x\n", "LOW..HIGH" },
+		{ __LINE__, SUBJECT "[claim c]\nvalue = 5\ncommit = v1\n", ":6: [claim c]: no text" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\nvalue = 5\n", "no commit" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nworkload = w\n", "[claim c]: there is no [workload w]" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nvariant = fast\n" "[variant release]\narguments = none\n", "there is no [variant fast]" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 7..5\n", "the lower end comes first" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\n", "no value: write" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\ncompare = sum\n", "write ratio or difference" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\ncompare = difference\n", "compare = difference needs relative_to" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nrelative_value = 2\n", "relative_value needs relative_to" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nrelative_value = -2\n", "write a number above 0" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = -5\nrelative_to = v0\n", "a ratio is above 0" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nfunction = f\n", "needs both: function" },
+		{ __LINE__, SUBJECT "[story a/b]\nfile = x\n", "lower-case letters" },
+		{ __LINE__, SUBJECT "[story s]\ntitle = x\n", "[story s] has no file" },
+		{ __LINE__, SUBJECT "[story s]\nfiel = x\n", "has no key 'fiel'" },
 		{ __LINE__, SUBJECT "[recipe r]\nrange = v1\n", "write A..B" },
 		{ __LINE__, SUBJECT "nonsense\n", "neither a [section]" },
 		{ __LINE__, SUBJECT "[a section whose name is very long and would be cut in silence]\nx = y\n", ":5: the section's name" },
