@@ -28,7 +28,7 @@ const char help_report[] =
 	"writes that one page instead.\n"
 	"\n"
 	"  index              the answers, and how much to believe them\n"
-	"  phases             every revision and workload against the one before and the base\n"
+	"  phases [BASE]      every revision and workload against the one before and the base\n"
 	"  bisect [N]         one search: how it narrowed, every measurement, the culprit\n"
 	"  compare [A..B]     two revisions that were measured side by side\n"
 	"  history [A..B]     every measured commit of a range, and where the figures step\n"

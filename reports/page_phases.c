@@ -15,15 +15,19 @@
 /* Every revision of the main session × every case: what each cost, against the one before and
  * against the base. */
 
-static size_t base_arm(const struct record *r, size_t c)
+/* The chosen one where it was timed, else the first that was. */
+static size_t base_arm(const struct record *r, size_t c, size_t chosen)
 {
+	if (record_timed_of(r, c, chosen)->n)
+		return chosen;
 	for (size_t a = 0; a < r->n_arms; a++)
 		if (record_timed_of(r, c, a)->n)
 			return a;
 	return r->n_arms;
 }
 
-static int detail_table(struct report *rp, struct page *p, size_t c, struct error *e)
+static int detail_table(
+	struct report *rp, struct page *p, size_t c, size_t chosen, struct error *e)
 {
 	const struct record *r = &rp->run;
 	const struct record_case *k = &r->cases[c];
@@ -40,9 +44,9 @@ static int detail_table(struct report *rp, struct page *p, size_t c, struct erro
 	table_column(t, ALIGN_RIGHT, "against the one before");
 	table_column(t, ALIGN_LEFT, "verdict");
 	table_column(t, ALIGN_LEFT, "beyond noise");
-	table_column(t, ALIGN_RIGHT, "against the base");
+	table_column(t, ALIGN_RIGHT, "against %s", r->arms[base_arm(r, c, chosen)].label);
 	table_column(t, ALIGN_LEFT, "verdict");
-	size_t base = base_arm(r, c), before = r->n_arms;
+	size_t base = base_arm(r, c, chosen), before = r->n_arms;
 	int rc = 0;
 	for (size_t a = 0; !rc && a < r->n_arms; a++) {
 		const struct record_timed *v = record_timed_of(r, c, a);
@@ -101,7 +105,7 @@ static void waterfall(struct page *p, const struct record *r, size_t c)
 		return;
 	}
 	plot_caption(plot,
-		"%s, exact counts. The first bar is what the base costs; each further one hangs "
+		"%s, exact counts. The first bar is what the first revision costs; each further one hangs "
 		"from where the last ended: up is dearer, down cheaper, none is no change.",
 		r->cases[c].name);
 	plot_alt(plot,
@@ -109,26 +113,32 @@ static void waterfall(struct page *p, const struct record *r, size_t c)
 	page_plot(p, plot);
 }
 
+static double heat_cost(const struct record *r, size_t c, size_t a, bool exact)
+{
+	if (!exact)
+		return record_timed_of(r, c, a)->median;
+	return record_exact_of(r, c, a)->counted ? record_exact_of(r, c, a)->per_op : NAN;
+}
+
 /* Rows are cases; a cell is its cost against the base's. */
-static void heat(struct page *p, const struct record *r, bool exact)
+static void heat(struct page *p, const struct record *r, size_t chosen, bool exact)
 {
 	double least = INFINITY, most = -INFINITY;
 	size_t rows = 0, n = r->n_arms;
+	if (n < 2 || n > 100)
+		return;
 	double *ratio = x_calloc(r->n_cases * n + 1, sizeof(*ratio));
 	for (size_t c = 0; c < r->n_cases; c++) {
-		double base = NAN;
+		double base = heat_cost(r, c, chosen, exact);
 		for (size_t a = 0; a < n; a++) {
-			double v = exact ? record_exact_of(r, c, a)->counted
-					? record_exact_of(r, c, a)->per_op
-					: NAN
-					 : record_timed_of(r, c, a)->median;
+			double v = heat_cost(r, c, a, exact);
 			base = isnan(base) ? v : base;
 			ratio[c * n + a] = v / base;
 			least = fmin(least, ratio[c * n + a]), most = fmax(most, ratio[c * n + a]);
 		}
 		rows += exact ? r->cases[c].exact : r->cases[c].timed;
 	}
-	if (rows < 2 || n < 2 || n > 100 || !(most > least)) {
+	if (rows < 2 || !(most > least)) {
 		free(ratio);
 		return;
 	}
@@ -145,8 +155,8 @@ static void heat(struct page *p, const struct record *r, bool exact)
 		for (size_t a = 0; a < n; a++)
 			plot_add_cell(s, (double)a, (double)row,
 				(ratio[c * n + a] - least) / (most - least),
-				"%s, %s: %+.1f %% against the base", r->cases[c].name,
-				r->arms[a].label, 100 * (ratio[c * n + a] - 1));
+				"%s, %s: %+.1f %% against %s", r->cases[c].name,
+				r->arms[a].label, 100 * (ratio[c * n + a] - 1), r->arms[chosen].label);
 		plot_add_row(plot, (double)row++, r->cases[c].name);
 	}
 	for (size_t a = 0; a < n; a++)
@@ -155,9 +165,9 @@ static void heat(struct page *p, const struct record *r, bool exact)
 						       : r->arms[a].label);
 	plot->x_lo = -0.6, plot->x_hi = (double)n - 0.4, plot->height = (int)(130 + 24 * rows);
 	plot_caption(plot,
-		"Cost against the first revision: the faintest cell is %+.1f %%, the strongest "
+		"Cost against %s: the faintest cell is %+.1f %%, the strongest "
 		"%+.1f %%. %s",
-		100 * (least - 1), 100 * (most - 1),
+		r->arms[chosen].label, 100 * (least - 1), 100 * (most - 1),
 		exact ? "Exact counts."
 		      : "Medians of this session; the tables tell which of these differences can "
 			"be trusted.");
@@ -281,18 +291,23 @@ static int beside(struct page *p, const struct record *r, size_t c, struct error
 	return rc;
 }
 
-int page_phases(struct report *rp, struct page **out, struct error *e)
+int page_phases(struct report *rp, const char *argument, struct page **out, struct error *e)
 {
 	const struct record *r = &rp->run;
 	if (!rp->has_run)
 		return error_set(e, -ENOENT,
 			"the record has no session to tell of: 'hakperf run' makes one");
+	size_t base = argument ? record_find_arm(r, argument) : 0;
+	if (argument && base >= r->n_arms)
+		return error_set(e, -ENOENT,
+			"session %lld measured no '%s': the base is one of its revisions",
+			(long long)r->session->id, argument);
 	struct page *p = *out = page_new("phases", "Phases: every revision, every workload");
 	line_text(page_lead(p),
-		"Session %lld: %zu revisions, %zu cases. The base is the first revision, %s. Less "
+		"Session %lld: %zu revisions, %zu cases. The base is %s. Less "
 		"is better in every column but operations per second.",
 		(long long)r->session->id, r->n_arms, r->n_cases,
-		r->n_arms ? r->arms[0].label : "none");
+		r->n_arms ? r->arms[base].label : "none");
 	size_t exact = r->n_cases, timed = r->n_cases;
 	for (size_t c = r->n_cases; c-- > 0;) {
 		exact = r->cases[c].exact ? c : exact;
@@ -309,12 +324,12 @@ int page_phases(struct report *rp, struct page **out, struct error *e)
 		page_heading(p, 2, "Instructions");
 		if (r->n_arms <= 64)
 			waterfall(p, r, exact);
-		heat(p, r, true);
+		heat(p, r, base, true);
 		rc = functions(rp, p, exact, e);
 	}
 	if (!rc && timed < r->n_cases) {
 		page_heading(p, 2, "Time");
-		heat(p, r, false);
+		heat(p, r, base, false);
 		for (size_t c = 0; !rc && c < r->n_cases && r->n_arms <= RECORD_MANY_ARMS; c++) {
 			if (!r->cases[c].timed)
 				continue;
@@ -332,7 +347,7 @@ int page_phases(struct report *rp, struct page **out, struct error *e)
 					r->cases[c].name);
 				page_plot(p, plot);
 			}
-			rc = detail_table(rp, p, c, e);
+			rc = detail_table(rp, p, c, base, e);
 		}
 		if (!rc && r->n_arms > RECORD_MANY_ARMS)
 			line_text(page_paragraph(p),

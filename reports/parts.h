@@ -70,7 +70,8 @@ struct report {
 	bool worse;
 };
 int page_main(struct report *rp, struct page **out, struct error *e);
-int page_phases(struct report *rp, struct page **out, struct error *e);
+/* argument: label or commit of the base; NULL: the first. */
+int page_phases(struct report *rp, const char *argument, struct page **out, struct error *e);
 int page_bisect(
 	struct report *rp, int64_t id, struct page **out, struct error *e); /* id 0: the newest */
 int page_machine(struct report *rp, struct page **out, struct error *e);

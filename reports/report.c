@@ -80,7 +80,7 @@ static int make(struct report *rp, const char *name, const char *argument, struc
 	if (!strcmp(name, "index"))
 		return page_main(rp, out, e);
 	if (!strcmp(name, "phases"))
-		return page_phases(rp, out, e);
+		return page_phases(rp, argument, out, e);
 	if (!strcmp(name, "bisect"))
 		return page_bisect(rp, id, out, e);
 	if (!strcmp(name, "compare"))

@@ -150,6 +150,7 @@ quiet_console() {
 
 @test "a page as Markdown for a pull request, and as JSON for a program" {
 	"$hakperf" report phases --format md --db fair.db | grep -q '^# Phases'
+	"$hakperf" report phases E1 --format md --db fair.db | grep -q 'The base is E1'
 	for page in index phases bisect compare history machine; do
 		"$hakperf" report $page --json --db fair.db >out.json
 		python3 - "$page" <<-'CHECK'
@@ -185,6 +186,9 @@ quiet_console() {
 	run "$hakperf" report nonsense --format md --db fair.db
 	[ "$status" -ne 0 ]
 	[[ $output == *"there is no page 'nonsense'"* ]]
+	run "$hakperf" report phases nowhere --format md --db fair.db
+	[ "$status" -eq 3 ]
+	[[ $output == *"measured no 'nowhere'"* ]]
 	run "$hakperf" report --format pdf --db fair.db
 	[ "$status" -eq 2 ]
 	run "$hakperf" report --db there-is-none.db
