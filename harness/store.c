@@ -21,6 +21,9 @@ static const char schema[] =
 static const char views[] =
 #include "harness/views.sql.h"
 	;
+static const char quick_views[] =
+#include "harness/quick_views.sql.h"
+	;
 
 /* From version n - 1 to n. The schema file is always the newest version; an entry here takes older databases there. */
 static const struct db_step *const steps = NULL;
@@ -258,7 +261,7 @@ static int drop_views(struct store *s, struct error *e)
 		if (!st)
 			return -EUCLEAN;
 		int rc = sqlite3_step(st);
-		char *drop = rc == SQLITE_ROW ? sqlite3_mprintf("DROP VIEW \"%w\"", sqlite3_column_text(st, 0)) : NULL;
+		char *drop = rc == SQLITE_ROW ? sqlite3_mprintf("DROP VIEW main.\"%w\"", sqlite3_column_text(st, 0)) : NULL;
 		sqlite3_finalize(st);
 		if (!drop)
 			return rc == SQLITE_DONE ? 0 : db_fail(s, e, migrating);
@@ -379,7 +382,8 @@ static int connect_to(struct store *s, const char *uri, int flags, struct error 
 	sqlite3_busy_timeout(s->db, 5000);
 	if (db_functions(s->db))
 		return db_fail(s, e, "register functions");
-	return run_sql(s, "PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON; PRAGMA cache_size=-16384", "open the database", e);
+	rc = run_sql(s, "PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON; PRAGMA cache_size=-16384", "open the database", e);
+	return rc ? rc : run_sql(s, quick_views, "open the database", e);
 }
 
 /* The bytes of a path as a file: URI, where '?', '#' and '%' have meanings. */

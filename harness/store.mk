@@ -1,5 +1,5 @@
 # The schema travels inside the program.
-$(BUILD)/obj/harness/store.o: $(BUILD)/gen/harness/schema.sql.h $(BUILD)/gen/harness/views.sql.h
+$(BUILD)/obj/harness/store.o: $(BUILD)/gen/harness/schema.sql.h $(BUILD)/gen/harness/views.sql.h $(BUILD)/gen/harness/quick_views.sql.h
 
 # A million samples: how long to write, to ask for a report, to export, and in how much memory.
 #   make bench-store [STORE_FOLDER=/tmp]

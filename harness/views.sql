@@ -1,5 +1,5 @@
 -- Summaries of harness/schema.sql. They hold nothing, so that a migration drops them and makes them anew.
--- Those that use median() and ln() need the functions that harness/store registers.
+-- Plain SQL: any sqlite3 reads them.
 
 -- One line per run with all names.
 CREATE VIEW run_long AS
@@ -41,16 +41,27 @@ FROM run_long
 	JOIN source ON source.id = sample.source_id;
 
 -- Medians by arm over undisturbed, successful runs; per_operation is NULL for metrics that do not grow with the operations.
+-- A median is the mean of the value or the two values in the middle.
 CREATE VIEW arm_summary AS
-SELECT round.session_id AS session_id, round.case_id AS case_id, round.kind AS kind, run.arm_id AS arm_id, sample.metric_id AS metric_id,
-	run.multiplier AS multiplier, count (*) AS runs, median (sample.value) AS median, min (sample.value) AS least, max (sample.value) AS most,
-	CASE WHEN metric.additive THEN median (1.0 * sample.value / run.operations) END AS per_operation
-FROM round
-	CROSS JOIN run ON run.round_id = round.id
-	CROSS JOIN sample ON sample.run_id = run.id
-	CROSS JOIN metric ON metric.id = sample.metric_id
-WHERE run.outcome = 'ok' AND NOT round.disturbed
-GROUP BY round.session_id, round.case_id, round.kind, run.arm_id, sample.metric_id, run.multiplier;
+SELECT session_id, case_id, kind, arm_id, metric_id, multiplier, count (*) AS runs,
+	avg (value) FILTER (WHERE 2 * place BETWEEN among AND among + 2) AS median, min (value) AS least, max (value) AS most,
+	avg (cost) FILTER (WHERE 2 * cost_place BETWEEN among AND among + 2) AS per_operation
+FROM (
+	SELECT *, count (*) OVER arm AS among, row_number () OVER (arm ORDER BY value) AS place,
+		CASE WHEN cost IS NOT NULL THEN row_number () OVER (arm ORDER BY cost) END AS cost_place
+	FROM (
+		SELECT round.session_id AS session_id, round.case_id AS case_id, round.kind AS kind, run.arm_id AS arm_id,
+			sample.metric_id AS metric_id, run.multiplier AS multiplier, sample.value AS value,
+			CASE WHEN metric.additive THEN 1.0 * sample.value / run.operations END AS cost
+		FROM round
+			CROSS JOIN run ON run.round_id = round.id
+			CROSS JOIN sample ON sample.run_id = run.id
+			CROSS JOIN metric ON metric.id = sample.metric_id
+		WHERE run.outcome = 'ok' AND NOT round.disturbed
+	)
+	WINDOW arm AS (PARTITION BY session_id, case_id, kind, arm_id, metric_id, multiplier)
+)
+GROUP BY session_id, case_id, kind, arm_id, metric_id, multiplier;
 
 -- Log-ratio of two runs of one build in one round: what the machine calls different when nothing is.
 CREATE VIEW aa_log_ratio AS
@@ -68,12 +79,21 @@ WHERE arm.role = 'aa' AND round.kind = 'timed' AND NOT round.disturbed AND repea
 
 -- Exact counts, repeats of one session together: least and most differ where the count does not repeat.
 CREATE VIEW exact_count AS
-SELECT session_arm.build_id AS build_id, round.case_id AS case_id, sample.metric_id AS metric_id, run.multiplier AS multiplier,
-	round.session_id AS session_id, count (*) AS runs, median (sample.value) AS median, min (sample.value) AS least,
-	max (sample.value) AS most, max (run.operations) AS operations, max (run.id) AS last_run_id
-FROM session_arm
-	CROSS JOIN run ON run.arm_id = session_arm.id
-	CROSS JOIN round ON round.id = run.round_id
-	CROSS JOIN sample ON sample.run_id = run.id
-WHERE round.kind = 'exact' AND run.outcome = 'ok'
-GROUP BY session_arm.build_id, round.case_id, sample.metric_id, run.multiplier, round.session_id;
+SELECT build_id, case_id, metric_id, multiplier, session_id, count (*) AS runs,
+	avg (value) FILTER (WHERE 2 * place BETWEEN among AND among + 2) AS median, min (value) AS least, max (value) AS most,
+	max (operations) AS operations, max (run_id) AS last_run_id
+FROM (
+	SELECT *, count (*) OVER repeats AS among, row_number () OVER (repeats ORDER BY value) AS place
+	FROM (
+		SELECT session_arm.build_id AS build_id, round.case_id AS case_id, sample.metric_id AS metric_id,
+			run.multiplier AS multiplier, round.session_id AS session_id, sample.value AS value,
+			run.operations AS operations, run.id AS run_id
+		FROM session_arm
+			CROSS JOIN run ON run.arm_id = session_arm.id
+			CROSS JOIN round ON round.id = run.round_id
+			CROSS JOIN sample ON sample.run_id = run.id
+		WHERE round.kind = 'exact' AND run.outcome = 'ok'
+	)
+	WINDOW repeats AS (PARTITION BY build_id, case_id, metric_id, multiplier, session_id)
+)
+GROUP BY build_id, case_id, metric_id, multiplier, session_id;
