@@ -197,14 +197,46 @@ static int timed_table(struct measure *m, size_t k, FILE *to, struct error *e)
 	return rc;
 }
 
+static bool same_figure(double a, double b)
+{
+	return a == b || (isnan(a) && isnan(b));
+}
+
+/* Two classes of a workload that cost the same in every arm. */
+static bool exact_alike(const struct measure *m, size_t k, size_t l)
+{
+	const struct bench_case *c = &m->cases[k].c, *d = &m->cases[l].c;
+	if (strcmp(c->workload, d->workload) || !c->size_class || !d->size_class ||
+	    strcmp(c->varied ? c->varied : "", d->varied ? d->varied : ""))
+		return false;
+	for (size_t a = 0; a < m->n_arms; a++) {
+		const struct exact_answer *x = measure_exact_of(m, k, a), *y = measure_exact_of(m, l, a);
+		if (x->counted != y->counted || x->exact != y->exact ||
+		    x->whole_process != y->whole_process ||
+		    (x->counted && !(same_figure(x->per_op, y->per_op) &&
+				     same_figure(x->per_malloc, y->per_malloc) &&
+				     same_figure(x->per_free, y->per_free))))
+			return false;
+	}
+	return true;
+}
+
+/* One table for case k and those after it that are alike; nothing where one before it said it all. */
 static void exact_table(const struct measure *m, size_t k, FILE *to)
 {
 	char name[128];
 	bool whole = false;
+	for (size_t l = 0; l < k; l++)
+		if (m->cases[l].exact && exact_alike(m, l, k))
+			return;
 	for (size_t a = 0; a < m->n_arms; a++)
 		whole |= measure_exact_of(m, k, a)->whole_process;
-	fprintf(to, "\n%s%s%s, exact instructions (callgrind, %s)\n", table_colour(TABLE_BOLD), bench_case_name(&m->cases[k].c, name, sizeof(name)),
-		table_colour(TABLE_PLAIN), whole ? "whole process, not its children" : "timed region");
+	fprintf(to, "\n%s%s", table_colour(TABLE_BOLD), bench_case_name(&m->cases[k].c, name, sizeof(name)));
+	for (size_t l = k + 1; l < m->n_cases; l++)
+		if (m->cases[l].exact && exact_alike(m, k, l))
+			fprintf(to, " %s", m->cases[l].c.size_class);
+	fprintf(to, "%s, exact instructions (callgrind, %s)\n", table_colour(TABLE_PLAIN),
+		whole ? "whole process, not its children" : "timed region");
 	struct table *t = table_new(5, "lrrrr");
 	table_head(t, "revision", "per malloc", "per free", whole ? "whole run" : "per operation", "change");
 	double before = NAN;

@@ -10,6 +10,8 @@ load helper
 	run --separate-stderr "$hakperf" run --quick
 	echo "$output" | tail -n 5
 	[ "$status" = 0 ] || { echo "$stderr"; false; }
+	# Classes that cost the same share a table.
+	grep -q '^hot_path C0 C1 .*, exact instructions' <<<"$output"
 	page=${lines[-1]}
 	[ "$page" = "$PWD/reports/out/index.html" ]
 	[ -s "$page" ] && [ -s "${page%.html}.md" ]
