@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "bisect/bisect_private.h"
-#include "harness/session_samples.h"
 #include "harness/network.h"
 #include "harness/store_read.h"
 
@@ -17,7 +16,9 @@
 #include <string.h>
 
 #define DEFAULT_TIME_S 300
-#define ENDS_SHARE 0.4 /* of the time, until the ends are told apart */
+/* Of the time: until the search ends, and for asking whether what is left of the range is level. */
+#define SEARCH_SHARE 0.8
+#define LEVEL_SHARE 0.15
 
 void bisect_say(struct bisect *b, double share, const char *fmt, ...)
 {
@@ -47,260 +48,6 @@ int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *pay
 		b->seq++;
 	free(text);
 	json_decref(payload);
-	return rc;
-}
-
-static int record_commit(struct bisect *b, size_t i, struct error *e)
-{
-	struct bisect_commit *c = &b->commits[i];
-	struct store_opt id;
-	int rc = subject_record(b->o->subject, b->o->store, &b->range.commits[i].info, &c->build, &id, &c->build_id, e);
-	c->commit_id = id.v;
-	return rc;
-}
-
-int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e)
-{
-	struct bisect_commit *c = &b->commits[i];
-	const struct history_commit *info = &b->range.commits[i].info;
-	int rc = 0;
-	if (!c->tried) {
-		bisect_say(b, -1, "building %s  %s", info->short_id, info->subject);
-		rc = subject_build(b->o->subject, info, b->o->variant, BUILD_PIN, &c->build, e);
-		if (rc)
-			return rc;
-		c->tried = true;
-		rc = record_commit(b, i, e);
-		if (!rc)
-			rc = bisect_step(b, c->build.outcome == BUILD_OK ? "build" : "skip", i,
-					 json_pack("{s:s, s:b, s:f, s:s}", "outcome", build_outcome_name(c->build.outcome), "cached",
-						   c->build.cached, "seconds", (double)c->build.wall_ns * 1e-9, "detail",
-						   c->build.detail ? c->build.detail : ""), e);
-		b->builds += !c->build.cached;
-	}
-	*ok = c->build.outcome == BUILD_OK;
-	if (rc || !*ok || c->arm != BISECT_NONE)
-		return rc;
-	struct session_arm arm = subject_arm(b->o->subject, &c->build, info->short_id, STORE_INT(c->commit_id), c->build_id);
-	arm.reference = i == 0;
-	return session_add_arm(b->session, &arm, &c->arm, e);
-}
-
-int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e)
-{
-	struct bisect_commit *c = &b->commits[i];
-	int rc = bisect_need_arm(b, i, ok, e);
-	if (rc || !*ok || c->exact_tried) {
-		*ok = *ok && c->exact.counted;
-		return rc;
-	}
-	struct exact_request q = { .arm = c->arm, .index = b->index };
-	rc = session_exact(b->session, &q, 1, 1, b->o->again, NULL, NULL, &c->exact, e);
-	c->exact_tried = !rc;
-	*ok = c->exact.counted;
-	b->measurements += !rc && !c->exact.recorded;
-	return rc;
-}
-
-/* The search learns the noise and the level from the reference beside itself. */
-static int need_good_again(struct bisect *b, struct error *e)
-{
-	if (b->good_again != BISECT_NONE)
-		return 0;
-	struct session_arm arm = subject_arm(b->o->subject, &b->commits[0].build, "good end again", STORE_INT(b->commits[0].commit_id),
-					     b->commits[0].build_id);
-	return session_add_arm(b->session, &arm, &b->good_again, e);
-}
-
-int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e)
-{
-	size_t arms[2] = { b->commits[commit_a].arm, b->commits[commit_b].arm };
-	struct session_figure f[2];
-	int rc = 0;
-	if (commit_a == commit_b) {
-		rc = need_good_again(b, e);
-		arms[1] = b->good_again;
-	}
-	if (!rc)
-		rc = session_round(b->session, b->index, arms, 2, SESSION_CONTROLS, f, e);
-	*x = NAN;
-	*bad_side = 0;
-	if (rc)
-		return rc;
-	b->measurements += 2;
-	*x = stats_log_ratio(f[0].value, f[1].value);
-	if (f[0].outcome != RUN_OK)
-		*bad_side = 1;
-	else if (f[1].outcome != RUN_OK)
-		*bad_side = 2;
-	if (*bad_side)
-		bisect_say(b, -1, "%s: %s", b->range.commits[*bad_side == 1 ? commit_a : commit_b].info.short_id, f[*bad_side - 1].why);
-	return 0;
-}
-
-/* What the search sees of the posterior after a decision: the commits that hold at least a hundredth of it. */
-static json_t *posterior_json(struct bisect *b)
-{
-	double *p = x_calloc(b->range.n, sizeof(*p));
-	search_posterior(b->search, p);
-	json_t *list = json_array();
-	for (size_t i = 0; i < b->range.n; i++)
-		if (p[i] >= 0.01)
-			json_array_append_new(list, json_pack("[s, f]", b->range.commits[i].info.id, p[i]));
-	free(p);
-	return list;
-}
-
-static void observe(struct bisect *b, size_t i, double x)
-{
-	search_observe(b->search, (uint32_t)i, x);
-}
-
-static int measure_exact(struct bisect *b, size_t i, struct error *e)
-{
-	bool ok;
-	int rc = bisect_need_exact(b, i, &ok, e);
-	if (rc)
-		return rc;
-	if (!ok) {
-		search_set_build(b->search, (uint32_t)i, SEARCH_BROKEN);
-		return 0;
-	}
-	double x = stats_log_ratio(b->commits[0].exact.per_op, b->commits[i].exact.per_op);
-	search_set_build(b->search, (uint32_t)i, SEARCH_BUILT);
-	observe(b, i, x);
-	bisect_say(b, -1, "%s  %.2f instructions%s  %s", b->range.commits[i].info.short_id, b->commits[i].exact.per_op,
-		   b->commits[i].exact.operations ? " per operation" : "", b->range.commits[i].info.subject);
-	return bisect_step(b, "measure", i, json_pack("{s:f, s:f, s:b, s:o}", "log_ratio", x, "value", b->commits[i].exact.per_op, "exact",
-						      b->commits[i].exact.exact, "posterior", posterior_json(b)), e);
-}
-
-static int measure_timed(struct bisect *b, size_t i, struct error *e)
-{
-	bool ok;
-	int rc = bisect_need_arm(b, i, &ok, e);
-	if (rc)
-		return rc;
-	if (!ok) {
-		search_set_build(b->search, (uint32_t)i, SEARCH_BROKEN);
-		return 0;
-	}
-	search_set_build(b->search, (uint32_t)i, SEARCH_BUILT);
-	double x;
-	int bad_side;
-	rc = bisect_pair_round(b, 0, i, &x, &bad_side, e);
-	if (rc)
-		return rc;
-	if (bad_side == 2) {
-		search_set_build(b->search, (uint32_t)i, SEARCH_BROKEN);
-		return bisect_step(b, "skip", i, json_pack("{s:s}", "outcome", "does not run"), e);
-	}
-	if (isnan(x))
-		return error_set(e, -EIO, "the good end %s does not run any more", b->range.commits[0].info.short_id);
-	observe(b, i, x);
-	return bisect_step(b, "measure", i, json_pack("{s:f, s:o}", "log_ratio", x, "posterior", posterior_json(b)), e);
-}
-
-/* Weights: a commit that leaves the subject alone cannot be the culprit. */
-static int open_search(struct bisect *b, struct error *e)
-{
-	const struct range *r = &b->range;
-	uint32_t *start = x_calloc(r->n + 1, sizeof(*start)), *parent = NULL;
-	double *weight = x_calloc(r->n, sizeof(*weight));
-	size_t edges = 0, cap = 0;
-	for (size_t i = 0; i < r->n; i++) {
-		start[i] = (uint32_t)edges;
-		for (size_t k = 0; k < r->commits[i].n_parents; k++) {
-			x_grow(parent, edges, cap);
-			parent[edges++] = (uint32_t)r->commits[i].parents[k];
-		}
-		weight[i] = r->commits[i].changes_subject || r->commits[i].n_outside ? 1 : 0;
-	}
-	start[r->n] = (uint32_t)edges;
-	struct search_graph g = { .n = r->n, .parent_start = start, .parent = parent, .weight = weight, .good = 0, .bad = (uint32_t)(r->n - 1),
-				  .first_parent = b->o->first_parent };
-	struct search_options so = search_defaults();
-	if (b->o->confidence > 0)
-		so.confidence = b->o->confidence;
-	so.exact = b->exact;
-	so.delta = log1p(b->o->delta >= 0 ? b->o->delta : b->exact ? BISECT_EXACT_DELTA : STATS_DELTA);
-	so.max_steps = 0;
-	so.staircase = b->o->all;
-	if (!b->exact && !session_arm_relinks(b->session, b->commits[0].arm)) {
-		so.layout = SEARCH_LAYOUT_FIXED;
-		so.layout_sd = 0.01;
-	}
-	struct store_noises noise = { 0 };
-	if (!b->exact && !store_noise(b->o->store, session_machine(b->session), STORE_INT(session_case_id(b->session, b->index)), b->metric, &noise, NULL) &&
-	    noise.n && noise.items[0].pairs >= 8)
-		so.noise_sd = noise.items[0].robust_sd;
-	store_free(noise.pool);
-	int rc = search_open(&b->search, &g, &so, e);
-	free(start), free(parent), free(weight);
-	return rc;
-}
-
-/* Builds that are in the cache already cost nothing: the search must know before it chooses. */
-static int look_at_cache(struct bisect *b, struct error *e)
-{
-	const struct history_commit **list = x_calloc(b->range.n, sizeof(*list));
-	struct build *found = x_calloc(b->range.n, sizeof(*found));
-	for (size_t i = 0; i < b->range.n; i++)
-		list[i] = &b->range.commits[i].info;
-	int rc = subject_build_many(b->o->subject, list, b->range.n, b->o->variant, BUILD_CACHED_ONLY, NULL, NULL, found, e);
-	for (size_t i = 0; i < b->range.n; i++) {
-		if (!rc && found[i].outcome == BUILD_OK)
-			search_set_build(b->search, (uint32_t)i, SEARCH_BUILT);
-		else if (!rc && found[i].outcome != BUILD_NONE)
-			search_set_build(b->search, (uint32_t)i, SEARCH_BROKEN);
-		build_release(&found[i]);
-	}
-	free(list), free(found);
-	return rc;
-}
-
-static int search_on(struct bisect *b, struct error *e)
-{
-	for (;;) {
-		struct search_action a = search_next(b->search);
-		if (a.kind == SEARCH_DONE)
-			return 0;
-		/* A count is one short run a commit and always finished; the limit is for rounds, which could go on for ever. */
-		if (!b->exact && bisect_out_of_time(b))
-			return 0;
-		int rc = b->exact ? measure_exact(b, a.commit, e) : measure_timed(b, a.commit, e);
-		if (rc)
-			return rc;
-		if (!b->exact)
-			bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go", b->range.commits[a.commit].info.short_id,
-				   a.expected_cost > a.cost ? a.expected_cost - a.cost : 0);
-	}
-}
-
-/* Take the decisions of an unfinished bisect up again. */
-static int replay(struct bisect *b, struct error *e)
-{
-	struct store_step_rows steps = { 0 };
-	int rc = store_steps(b->o->store, b->id, &steps, e);
-	for (size_t i = 0; !rc && i < steps.n; i++) {
-		const struct store_step_row *s = &steps.items[i];
-		b->seq = s->seq + 1;
-		size_t at = s->commit ? range_find(&b->range, s->commit) : b->range.n;
-		json_t *p = json_loads(s->payload_json, 0, NULL);
-		/* Rounds of the two ends are observed from the record itself. */
-		bool ends = !b->exact && at == b->range.n - 1;
-		if (at < b->range.n && b->search && !ends && !strcmp(s->action, "measure")) {
-			search_set_build(b->search, (uint32_t)at, SEARCH_BUILT);
-			observe(b, at, json_number_value(json_object_get(p, "log_ratio")));
-			b->measurements += b->exact ? 1 : 2;
-		} else if (at < b->range.n && b->search && !strcmp(s->action, "skip")) {
-			search_set_build(b->search, (uint32_t)at, SEARCH_BROKEN);
-		}
-		if (!strcmp(s->action, "build") && json_is_false(json_object_get(p, "cached")))
-			b->builds++;
-		json_decref(p);
-	}
-	store_free(steps.pool);
 	return rc;
 }
 
@@ -339,10 +86,11 @@ static char *request_json(const struct bisect *b)
 	json_t *params = json_object();
 	for (size_t i = 0; i < o->c->n_params; i++)
 		json_object_set_new(params, o->c->params[i].name, json_string(o->c->params[i].value));
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:b, s:o}", "good", o->good->worktree ? o->good->tree : o->good->id, "bad",
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:b, s:b, s:b, s:o}", "good", o->good->worktree ? o->good->tree : o->good->id, "bad",
 			      o->bad->worktree ? o->bad->tree : o->bad->id, "case", bench_case_name(o->c, name, sizeof(name)), "variant",
 			      o->variant ? o->variant : o->subject->config->variants[0].name, "metric", b->metric, "confidence", o->confidence,
-			      "delta", o->delta, "first_parent", o->first_parent, "all", o->all, "parameters", params);
+			      "delta", o->delta, "first_parent", o->first_parent, "all", o->all, "auto",
+			      !o->metric || !strcmp(o->metric, "auto"), "improvement", o->improvement, "parameters", params);
 	if (o->again)
 		json_object_set_new(j, "asked", json_integer((json_int_t)clock_mono_ns()));
 	char *text = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT);
@@ -377,133 +125,140 @@ static int need_end(struct bisect *b, size_t i, const char *which, struct error 
 			 b->commits[i].build.log);
 }
 
-/* The ends by exact count, for the search's own metric. *differ: they do, by more than the threshold. */
-static int exact_ends(struct bisect *b, bool *differ, struct error *e)
-{
-	size_t last = b->range.n - 1;
-	bool ok[2];
-	int rc = bisect_need_exact(b, 0, &ok[0], e);
-	if (!rc)
-		rc = bisect_need_exact(b, last, &ok[1], e);
-	if (rc)
-		return rc;
-	for (int i = 0; i < 2; i++)
-		if (!ok[i])
-			return error_set(e, -ENODATA, "%s cannot be counted under callgrind: %s; try --metric ops_per_cpu_s",
-					 b->range.commits[i ? last : 0].info.short_id, b->commits[i ? last : 0].exact.why);
-	double x = fabs(stats_log_ratio(b->commits[0].exact.per_op, b->commits[last].exact.per_op));
-	*differ = x > log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
-	return bisect_step(b, "ends", BISECT_NONE, json_pack("{s:f, s:f, s:b}", "good", b->commits[0].exact.per_op, "bad",
-							     b->commits[last].exact.per_op, "differ", *differ), e);
-}
-
-static int timed_ends(struct bisect *b, bool *differ, struct error *e)
-{
-	int rc = bisect_side_by_side(b, 0, b->range.n - 1, ENDS_SHARE, &b->ends, e);
-	if (rc)
-		return rc;
-	b->ends_timed = true;
-	*differ = b->ends.a.verdict == STATS_REGRESSION || b->ends.a.verdict == STATS_IMPROVEMENT;
-	return bisect_step(b, "ends", BISECT_NONE, json_pack("{s:s, s:f, s:b}", "verdict", stats_verdict_name(b->ends.a.verdict), "ratio",
-							     isfinite(b->ends.a.ratio) ? b->ends.a.ratio : 0.0, "differ", *differ), e);
-}
-
-/* auto: the exact count where it separates the ends in the same direction as time, else time. */
-static int choose_metric(struct bisect *b, struct error *e)
-{
-	size_t last = b->range.n - 1;
-	bool timed, counted, ok[2] = { false, false };
-	if (!b->o->c->exact)
-		return 0;
-	int rc = timed_ends(b, &timed, e);
-	if (!rc)
-		rc = bisect_need_exact(b, 0, &ok[0], e);
-	if (!rc && ok[0])
-		rc = bisect_need_exact(b, last, &ok[1], e);
-	if (rc || !ok[0] || !ok[1])
-		return rc;
-	double x = stats_log_ratio(b->commits[0].exact.per_op, b->commits[last].exact.per_op);
-	counted = fabs(x) > log1p(BISECT_EXACT_DELTA);
-	b->exact = counted && timed && (x > 0) == (b->ends.a.verdict == STATS_REGRESSION) && b->commits[last].exact.exact;
-	if (b->exact)
-		b->metric = BISECT_EXACT;
-	return bisect_step(b, "metric", BISECT_NONE, json_pack("{s:s, s:f}", "metric", b->metric, "exact_log_ratio", x), e);
-}
-
-/* By what a case is judged where nobody said. A foreign program may count no operations, and its time is there always. */
-static const char *own_metric(const struct bench_case *c)
-{
-	if (c->figure)
-		return session_figure_metric(c);
-	if (strstr(c->command[0], "{workloads}"))
-		return bench_case_metric(c);
-	return c->by_wall ? "wall_ns" : "cpu_ns";
-}
-
 /* The ends do not differ, or cannot be told apart: there is nothing to search for. */
 static json_t *ends_result(struct bisect *b)
 {
 	const struct stats_answer *a = &b->ends.a;
-	char why[300];
+	char why[400];
 	if (!b->exact && a->verdict == STATS_INVALID)
 		return bisect_result(b, "invalid", b->ends.detail);
 	if (b->exact || a->verdict == STATS_NO_CHANGE)
 		return bisect_result(b, "no difference", "good and bad do not differ in this configuration: a search would name a random commit");
-	snprintf(why, sizeof(why), "good and bad could not be told apart in the time given%s", a->more_rounds ? "" : ", and more rounds would hardly help");
+	snprintf(why, sizeof(why), "good and bad could not be told apart in the time given%s",
+		 a->more_rounds ? "" : ", and more rounds would hardly help");
 	if (a->more_rounds)
 		snprintf(why + strlen(why), sizeof(why) - strlen(why), ": about %zu more rounds would likely decide (--max-time)", a->more_rounds);
 	return bisect_result(b, "cannot tell", why);
 }
 
-static int ask(struct bisect *b, json_t **result, struct error *e)
+/* Measure the ends. *differ: they do; *better: bad is the better one. */
+static int ends(struct bisect *b, bool *differ, bool *better, struct error *e)
 {
-	bool differ = false, resumed, again = true;
-	int rc = find_or_begin(b, &resumed, e);
-	if (!rc && resumed)
-		rc = replay(b, e); /* counts decisions; the search is not open yet */
-	if (!rc)
-		rc = need_end(b, 0, "good", e);
+	bool automatic = !b->o->metric || !strcmp(b->o->metric, "auto");
+	int rc = need_end(b, 0, "good", e);
 	if (!rc)
 		rc = need_end(b, b->range.n - 1, "bad", e);
-	if (!rc && b->o->metric && !strcmp(b->o->metric, "auto"))
-		rc = choose_metric(b, e);
+	if (!rc)
+		rc = b->exact ? bisect_exact_ends(b, differ, e) : bisect_timed_ends(b, differ, e);
+	if (!rc && automatic)
+		rc = bisect_choose_metric(b, *differ, e);
 	if (!rc && b->exact)
-		rc = exact_ends(b, &differ, e);
-	else if (!rc && b->ends_timed)
-		differ = b->ends.a.verdict == STATS_REGRESSION || b->ends.a.verdict == STATS_IMPROVEMENT;
+		*better = b->commits[b->range.n - 1].exact.per_op < b->commits[0].exact.per_op;
 	else if (!rc)
-		rc = timed_ends(b, &differ, e);
+		*better = b->ends.a.verdict == STATS_IMPROVEMENT;
+	return rc;
+}
+
+/* Take the search of an unfinished bisect up where it was. *open: there is one. */
+static int resume(struct bisect *b, bool *open, struct error *e)
+{
+	struct store_step_rows steps = { 0 };
+	int rc = store_steps(b->o->store, b->id, &steps, e);
+	*open = false;
+	for (size_t i = 0; !rc && i < steps.n; i++) {
+		const struct store_step_row *s = &steps.items[i];
+		json_t *p = json_loads(s->payload_json, 0, NULL);
+		b->seq = s->seq + 1;
+		if (!strcmp(s->action, "open")) {
+			search_close(b->search);
+			rc = bisect_search_open(&b->range, p, &b->search, e);
+			*open = true;
+		} else if (b->search) {
+			bisect_feed(b->search, &b->range, s->action, bisect_step_commit(&b->range, s->commit), p);
+		}
+		if (!strcmp(s->action, "build") && json_is_false(json_object_get(p, "cached")))
+			b->builds++;
+		if (!strcmp(s->action, "measure"))
+			b->measurements += b->exact ? 1 : 2;
+		if (!strcmp(s->action, "metric"))
+			b->chosen = bisect_metric_name(b, json_string_value(json_object_get(p, "metric")));
+		json_decref(p);
+	}
+	store_free(steps.pool);
+	return rc;
+}
+
+static int open_search(struct bisect *b, struct error *e)
+{
+	json_t *open = NULL;
+	int rc = bisect_known(b, &open, e);
+	if (!rc)
+		rc = bisect_search_open(&b->range, open, &b->search, e);
+	if (rc)
+		json_decref(open);
+	return rc ? rc : bisect_step(b, "open", BISECT_NONE, open, e);
+}
+
+static bool any_named(struct bisect *b)
+{
+	struct search_result r;
+	search_get_result(b->search, &r);
+	bool named = false;
+	for (size_t i = 0; i < r.n_steps; i++)
+		named |= r.steps[i].named;
+	search_result_release(&r);
+	return named;
+}
+
+/*
+ * Counts are short and always finished; rounds could go on for ever. What is left of the time belongs to the proof, and, unless the
+ * whole staircase was asked for, whether the rest of the range is level gets a share of its own.
+ */
+static int search_on(struct bisect *b, struct error *e)
+{
+	uint64_t level_ns = 0;
+	for (;;) {
+		struct search_action a = search_next(b->search);
+		uint64_t now = clock_mono_ns();
+		double used = (double)(now - b->began_ns) / (double)b->limit_ns;
+		if (a.kind == SEARCH_DONE || (!b->exact && used > SEARCH_SHARE))
+			return 0;
+		if (!b->exact && !b->o->all && a.level && (double)level_ns > LEVEL_SHARE * (double)b->limit_ns && any_named(b))
+			return 0;
+		int rc = bisect_measure(b, a.commit, e);
+		if (rc)
+			return rc;
+		level_ns += a.level ? clock_mono_ns() - now : 0;
+		if (!b->exact && a.level)
+			bisect_say(b, -1, "searching: %s measured, is the rest level?", b->range.commits[a.commit].info.short_id);
+		else if (!b->exact)
+			bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go", b->range.commits[a.commit].info.short_id,
+				   a.expected_cost > a.cost ? a.expected_cost - a.cost : 0);
+	}
+}
+
+static int ask(struct bisect *b, json_t **result, struct error *e)
+{
+	bool differ = false, better = false, resumed, open = false, again = true;
+	int rc = find_or_begin(b, &resumed, e);
+	if (!rc && resumed)
+		rc = resume(b, &open, e);
+	if (!rc)
+		rc = ends(b, &differ, &better, e);
 	if (rc)
 		return rc;
-	if (!differ && !b->o->all) {
+	bool invalid = b->ends_timed && !b->exact && b->ends.a.verdict == STATS_INVALID;
+	if (invalid || (!differ && !b->o->all)) {
 		*result = ends_result(b);
 		return 0;
 	}
-	rc = open_search(b, e);
-	if (!rc)
-		rc = look_at_cache(b, e);
-	if (rc)
-		return rc;
-	search_set_build(b->search, 0, SEARCH_BUILT);
-	search_set_build(b->search, (uint32_t)b->range.n - 1, SEARCH_BUILT);
-	if (b->exact) {
-		observe(b, 0, 0);
-		observe(b, b->range.n - 1, stats_log_ratio(b->commits[0].exact.per_op, b->commits[b->range.n - 1].exact.per_op));
-	} else {
-		struct verdict_question q = { .session_id = session_id(b->session), .case_id = session_case_id(b->session, b->index),
-					      .arm_a = session_arm_id(b->session, b->commits[0].arm),
-					      .arm_b = session_arm_id(b->session, b->commits[b->range.n - 1].arm), .metric = b->metric };
-		double *x;
-		size_t n;
-		rc = verdict_ratios(b->o->store, &q, &x, &n, e);
-		for (size_t i = 0; !rc && i < n; i++)
-			observe(b, b->range.n - 1, x[i]);
-		free(x);
+	if (better && !b->o->improvement && !b->o->all) {
+		*result = bisect_result(b, "improvement", "bad is better than good: --improvement searches for what made it so, and if "
+							  "that is not what was meant, good and bad are mixed up");
+		return 0;
 	}
-	if (!rc && resumed) {
-		b->builds = b->measurements = 0;
-		rc = replay(b, e);
-	}
+	if (!open)
+		rc = open_search(b, e);
 	for (int turn = 0; !rc && again && turn < 4; turn++) {
 		rc = search_on(b, e);
 		if (!rc)
@@ -530,7 +285,8 @@ int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 	*result = NULL;
 	b.limit_ns = (uint64_t)((o->max_time_s > 0 ? o->max_time_s : DEFAULT_TIME_S) * 1e9);
 	b.exact = o->metric && !strcmp(o->metric, BISECT_EXACT);
-	b.metric = b.exact ? BISECT_EXACT : !o->metric || !strcmp(o->metric, "auto") ? own_metric(o->c) : o->metric;
+	bool timed = !o->metric || !strcmp(o->metric, "auto") || !strcmp(o->metric, "time");
+	b.metric = b.exact ? BISECT_EXACT : timed ? bisect_time_metric(o->c) : o->metric;
 	size_t n_paths;
 	const char *const *paths = subject_paths(o->subject, &n_paths);
 	int rc = range_between(o->subject->history, o->good, o->bad, o->first_parent, paths, n_paths, &b.range, e);

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "bisect/bisect.h"
+#include "bisect/bisect_steps.h"
 #include "bisect/range.h"
 #include "bisect/search.h"
 #include "harness/session_exact.h"
 #include "harness/verdict.h"
 
-/* Shared by bisect.c (the search), bisect_prove.c (endpoints and confirmation) and bisect_result.c (the answer). */
+/* Shared by bisect.c (the question), bisect_ends.c, bisect_known.c, bisect_measure.c, bisect_prove.c and bisect_result.c (the answer). */
 
 #define BISECT_NONE SIZE_MAX
 #define BISECT_EXACT_DELTA 0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
@@ -20,6 +21,7 @@ struct bisect_commit {
 	int64_t commit_id, build_id;
 	struct exact_answer exact; /* counted false: not counted yet */
 	bool exact_tried;
+	bool same; /* loads its parents' code: the search was told */
 };
 
 /* What the side-by-side proof of one step said. */
@@ -27,6 +29,7 @@ struct bisect_proof {
 	size_t commit, parent;
 	bool timed, counted;
 	struct verdict_answer time; /* where timed */
+	struct verdict_answer own;  /* where timed: by the search's metric; the same as time where that is a time */
 	double exact_before, exact_after; /* per operation, where counted */
 };
 
@@ -41,6 +44,7 @@ struct bisect {
 	int64_t seq;
 	bool exact; /* the search's metric is the exact count */
 	const char *metric; /* of the search */
+	const char *chosen; /* that an earlier sitting chose; NULL: none */
 	uint64_t began_ns, limit_ns;
 	struct verdict_answer ends; /* by time */
 	bool ends_timed;
@@ -48,6 +52,7 @@ struct bisect {
 	size_t n_proofs;
 	size_t good_again; /* the good end a second time: an arm, or BISECT_NONE */
 	size_t builds, measurements; /* by this question, earlier sittings too */
+	size_t without; /* rounds one after another that gave no figure */
 	json_t *warnings;
 };
 
@@ -55,20 +60,56 @@ void bisect_say(struct bisect *b, double share, const char *fmt, ...) __attribut
 int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload, struct error *e);
 bool bisect_out_of_time(const struct bisect *b);
 
+/* ---- bisect_measure.c ---- */
+
 /* Build (or find) commit i and make it an arm; *ok false when it is broken. */
 int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e);
 
 /* Exact count of commit i; *ok false when it cannot be counted. */
 int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e);
 
-/* One round of two arms (commits; commit_b == commit_a: the commit beside itself, for the good end alone); *x their log-ratio (b against a), NAN when a run went wrong; bad_side tells whose (0 none, 1 a, 2 b). */
+/* The rounds of two commits (or of the good end beside itself) in this session. */
+struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after, const char *metric);
+
+/* One round of two arms (commits; commit_b == commit_a: the commit beside itself, for the good end alone); *x their log-ratio by the search's
+ * metric (b against a), NAN when a run went wrong; bad_side tells whose (0 none, 1 a, 2 b). */
 int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e);
 
-/* Rounds of two commits side by side until compare has a verdict or the time is up. observe: told to the search as well. */
-int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, double share_of_time, struct verdict_answer *out, struct error *e);
+/* What the search asked for: one measurement of commit i; the record and the search know it then. */
+int bisect_measure(struct bisect *b, size_t i, struct error *e);
+
+/* Tell the search the rounds of i beside a parent; that the proof of i failed. */
+int bisect_tell_beside(struct bisect *b, size_t parent, size_t i, struct error *e);
+int bisect_refute(struct bisect *b, size_t i, double error_rate, struct error *e);
+
+/* ---- bisect_ends.c ---- */
+
+/* By what a case is judged where nobody said. */
+const char *bisect_time_metric(const struct bench_case *c);
+/* A metric that the record names: BISECT_EXACT, the bisect's own or one of the table. */
+const char *bisect_metric_name(const struct bisect *b, const char *name);
+int bisect_exact_ends(struct bisect *b, bool *differ, struct error *e);
+int bisect_timed_ends(struct bisect *b, bool *differ, struct error *e);
+/* auto: the quietest metric that separates the ends in the same direction as time. */
+int bisect_choose_metric(struct bisect *b, bool timed, struct error *e);
+
+/* ---- bisect_known.c ---- */
+
+/* The step "open" of bisect_steps.h: the question, and what this machine's record has of its commits. */
+int bisect_known(struct bisect *b, json_t **open, struct error *e);
+/* Configurations of the record in which good and bad differ. */
+int bisect_elsewhere(struct bisect *b, json_t **list, struct error *e);
+
+/* ---- bisect_prove.c ---- */
+
+/* Rounds of two commits side by side until compare has a verdict by that metric, or this share of the time is used up. */
+int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric, double share_of_time,
+			struct verdict_answer *out, struct error *e);
 
 /* Prove every named step of the search against its parents. *again: the proof contradicts, search on. */
 int bisect_prove(struct bisect *b, bool *again, struct error *e);
+
+/* ---- bisect_result.c ---- */
 
 json_t *bisect_result(struct bisect *b, const char *outcome, const char *why);
 json_t *bisect_commit_json(const struct bisect *b, size_t i);

@@ -17,16 +17,12 @@
 /* Chance that a side-by-side verdict is wrong, as told to the search. */
 #define PROOF_ERROR 0.01
 
-int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, double share_of_time, struct verdict_answer *out, struct error *e)
+int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric, double share_of_time,
+			struct verdict_answer *out, struct error *e)
 {
-	struct verdict_question q = {
-		.session_id = session_id(b->session), .case_id = session_case_id(b->session, b->index),
-		.arm_a = session_arm_id(b->session, b->commits[commit_a].arm), .arm_b = session_arm_id(b->session, b->commits[commit_b].arm),
-		.metric = b->exact ? session_metric(b->session, b->index) : b->metric, .delta = b->o->delta, .no_control = !b->o->control,
-	};
+	struct verdict_question q = bisect_question(b, commit_a, commit_b, metric);
 	uint64_t began = clock_mono_ns();
 	for (size_t failed = 0;;) {
-		q.metric = b->exact ? session_metric(b->session, b->index) : b->metric;
 		int rc = verdict_ask(b->o->store, &q, out, e);
 		if (rc)
 			return rc;
@@ -96,7 +92,15 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 		}
 	}
 	if (!rc && !p->timed && !bisect_out_of_time(b)) {
-		rc = bisect_side_by_side(b, parent, c, PROOF_SHARE, &p->time, e);
+		/* The same rounds answer both: by the search's metric whether it is proved, by time what it means. */
+		const char *time = b->exact ? session_metric(b->session, b->index) : bisect_time_metric(b->o->c);
+		bool same = b->exact || !strcmp(time, b->metric);
+		if (!same)
+			rc = bisect_side_by_side(b, parent, c, b->metric, PROOF_SHARE, &p->own, e);
+		if (!rc)
+			rc = bisect_side_by_side(b, parent, c, time, PROOF_SHARE, &p->time, e);
+		if (same)
+			p->own = p->time;
 		p->timed = !rc;
 		if (!rc)
 			rc = bisect_step(b, "confirm", c, json_pack("{s:s, s:s, s:o, s:i, s:o, s:o}", "parent", b->range.commits[parent].info.id,
@@ -113,8 +117,8 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 		*confirmed = p->counted && moved;
 		*contradicted = p->counted && !moved;
 	} else {
-		*confirmed = p->timed && (p->time.a.verdict == STATS_REGRESSION || p->time.a.verdict == STATS_IMPROVEMENT);
-		*contradicted = p->timed && p->time.a.verdict == STATS_NO_CHANGE;
+		*confirmed = p->timed && (p->own.a.verdict == STATS_REGRESSION || p->own.a.verdict == STATS_IMPROVEMENT);
+		*contradicted = p->timed && p->own.a.verdict == STATS_NO_CHANGE;
 	}
 	return 0;
 }
@@ -126,7 +130,7 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 	*again = false;
 	int rc = 0;
 	for (size_t i = 0; !rc && i < r.n_steps; i++) {
-		size_t c = r.steps[i].commit, before;
+		size_t c = r.steps[i].commit, before = BISECT_NONE;
 		bool ok, confirmed = false, contradicted = false;
 		if (!r.steps[i].named)
 			continue;
@@ -141,7 +145,10 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 		}
 		if (!rc && !confirmed && contradicted && (b->exact || !bisect_out_of_time(b))) {
 			bisect_say(b, -1, "%s is no different from its parent: searching on", b->range.commits[c].info.short_id);
-			search_verdict(b->search, (uint32_t)c, false, PROOF_ERROR);
+			if (before != BISECT_NONE)
+				rc = bisect_tell_beside(b, before, c, e);
+			if (!rc)
+				rc = bisect_refute(b, c, PROOF_ERROR, e);
 			*again = true;
 		}
 	}

@@ -56,16 +56,20 @@ static json_t *exact_json(const struct bisect *b, double before, double after)
 static json_t *proofs_json(const struct bisect *b, size_t c, const struct bisect_proof **main_proof)
 {
 	json_t *list = json_array();
-	const char *timed_metric = b->exact ? session_metric(b->session, b->index) : b->metric;
+	const char *timed_metric = b->exact ? session_metric(b->session, b->index) : bisect_time_metric(b->o->c);
+	bool own = !b->exact && strcmp(timed_metric, b->metric) != 0;
 	for (size_t i = 0; i < b->n_proofs; i++) {
 		const struct bisect_proof *p = &b->proofs[i];
 		if (p->commit != c)
 			continue;
 		if (!*main_proof)
 			*main_proof = p;
-		json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "parent", bisect_commit_json(b, p->parent), "instructions",
-						      p->counted ? exact_json(b, p->exact_before, p->exact_after) : json_null(), "time",
-						      p->timed ? time_json(&p->time, timed_metric) : json_null()));
+		json_t *j = json_pack("{s:o, s:o, s:o}", "parent", bisect_commit_json(b, p->parent), "instructions",
+				      p->counted ? exact_json(b, p->exact_before, p->exact_after) : json_null(), "time",
+				      p->timed ? time_json(&p->time, timed_metric) : json_null());
+		if (own && p->timed)
+			json_object_set_new(j, "metric", time_json(&p->own, b->metric));
+		json_array_append_new(list, j);
 	}
 	return list;
 }
@@ -84,9 +88,9 @@ static json_t *step_json(const struct bisect *b, const struct search_step *s)
 	if (b->exact && p && p->counted) {
 		before = p->exact_before, after = p->exact_after;
 		ratio = lo = hi = after / before;
-	} else if (!b->exact && p && p->timed && isfinite(p->time.a.ratio)) {
-		before = p->time.before, after = p->time.after;
-		ratio = p->time.a.ratio, lo = p->time.a.lo, hi = p->time.a.hi;
+	} else if (!b->exact && p && p->timed && isfinite(p->own.a.ratio)) {
+		before = p->own.before, after = p->own.after;
+		ratio = p->own.a.ratio, lo = p->own.a.lo, hi = p->own.a.hi;
 	}
 	bool worse = higher_is_better(b->metric) ? ratio < 1 : ratio > 1;
 	for (size_t i = 0; i < s->n_set; i++) {
@@ -105,16 +109,25 @@ static json_t *step_json(const struct bisect *b, const struct search_step *s)
 	json_object_set_new(j, "posterior", real(s->posterior));
 	json_object_set_new(j, "named", json_boolean(s->named));
 	bool proved = p && (b->exact ? p->counted && p->exact_before != p->exact_after
-				     : p->timed && (p->time.a.verdict == STATS_REGRESSION || p->time.a.verdict == STATS_IMPROVEMENT));
+				     : p->timed && (p->own.a.verdict == STATS_REGRESSION || p->own.a.verdict == STATS_IMPROVEMENT));
 	json_object_set_new(j, "proved", json_boolean(proved));
 	json_object_set_new(j, "set", set);
 	json_object_set_new(j, "proofs", proofs);
 	return j;
 }
 
+/* Every step is named, and only whether the rest of the range is level was left open. */
+static bool steps_settled(const struct search_result *r)
+{
+	for (size_t i = 0; i < r->n_steps; i++)
+		if (!r->steps[i].named)
+			return false;
+	return r->n_steps > 0;
+}
+
 static const char *outcome_of(const struct search_result *r, bool out_of_time)
 {
-	if (r->outcome == SEARCH_CULPRIT)
+	if (r->outcome == SEARCH_CULPRIT || (r->outcome == SEARCH_CANNOT_TELL && steps_settled(r)))
 		return r->n_steps > 1 ? "culprits" : "culprit";
 	if (r->outcome == SEARCH_SET)
 		return "set";
@@ -179,10 +192,17 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	struct search_result r = { 0 };
 	if (b->search)
 		search_get_result(b->search, &r);
+	char narrow[200];
 	if (!outcome) {
-		bool late = !b->exact && bisect_out_of_time(b);
+		/* The search gets most of the time, not all. */
+		bool late = !b->exact && search_next(b->search).kind == SEARCH_MEASURE;
 		outcome = outcome_of(&r, late);
 		why = late ? "the time was up: --max-time gives it more" : r.why;
+		if (late && steps_settled(&r) && isfinite(r.hidden)) {
+			snprintf(narrow, sizeof(narrow), "a further step of up to %.1f %% may hide: --max-time gives more time to look, --all looks everywhere",
+				 100 * expm1(r.hidden));
+			why = narrow;
+		}
 	}
 	size_t changing = 0, last = b->range.n - 1;
 	for (size_t i = 1; i < b->range.n; i++)
@@ -215,6 +235,16 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	else if (b->ends_timed && b->ends.a.log.n)
 		json_object_set_new(j, "smallest_seen",
 				    real(expm1(stats_smallest_effect(b->ends.aa.sd, b->ends.a.log.n, STATS_CONFIDENCE, STATS_POWER))));
+	if (b->search && !b->exact && isfinite(r.hidden))
+		json_object_set_new(j, "hidden", real(expm1(r.hidden)));
+	if (!strcmp(outcome, "no difference") || !strcmp(outcome, "cannot tell")) {
+		json_t *elsewhere = NULL;
+		/* Only an offer: the answer stands without it. */
+		if (!bisect_elsewhere(b, &elsewhere, NULL))
+			json_object_set_new(j, "elsewhere", elsewhere);
+		else
+			json_decref(elsewhere);
+	}
 	json_object_set_new(j, "session", json_integer(session_id(b->session)));
 	json_object_set_new(j, "bisect", json_integer(b->id));
 	search_result_release(&r);

@@ -73,6 +73,7 @@ int search_open(struct search **out, const struct search_graph *g, const struct 
 	 * name means elsewhere. */
 	if (s->o.layout == SEARCH_LAYOUT_FIXED)
 		s->o.confidence = 1 - (1 - s->o.confidence) / 2;
+	s->n_levels = 1;
 	rc = search_graph_init(s, g, e);
 	if (rc) {
 		search_close(s);
@@ -117,33 +118,37 @@ void search_set_build(struct search *s, uint32_t commit, enum search_build state
 	s->undecided = true;
 }
 
-static uint32_t slot_for(struct search *s, uint32_t commit, uint32_t beside)
+static uint32_t slot_for(struct search *s, uint32_t commit, uint32_t beside, uint32_t level)
 {
-	if (beside == SEARCH_NONE && s->slot_of[commit] != SEARCH_NONE)
+	bool plain = beside == SEARCH_NONE && !level;
+	if (plain && s->slot_of[commit] != SEARCH_NONE)
 		return s->slot_of[commit];
-	for (uint32_t m = 0; beside != SEARCH_NONE && m < s->n_slots; m++)
-		if (s->slot[m].commit == commit && s->slot[m].beside == beside)
+	for (uint32_t m = 0; !plain && m < s->n_slots; m++)
+		if (s->slot[m].commit == commit && s->slot[m].beside == beside &&
+		    s->slot[m].level == level)
 			return m;
 	x_grow(s->slot, s->n_slots, s->cap_slots);
 	uint32_t slot = (uint32_t)s->n_slots++;
 	s->slot[slot] = (struct search_slot){
 		.commit = commit,
 		.beside = beside,
+		.level = level,
 		.first = SEARCH_NONE,
 		.least = INFINITY,
 		.most = -INFINITY,
 	};
-	if (beside == SEARCH_NONE)
+	if (plain)
 		s->slot_of[commit] = slot;
 	search_classes(s);
 	return slot;
 }
 
-static void observe(struct search *s, uint32_t commit, uint32_t beside, double log_ratio)
+static void observe(struct search *s, uint32_t commit, uint32_t beside, uint32_t level,
+		    double log_ratio)
 {
 	assert(commit < s->n && isfinite(log_ratio));
 	search_settle(s);
-	uint32_t slot = slot_for(s, commit, beside), at = (uint32_t)s->n_obs;
+	uint32_t slot = slot_for(s, commit, beside, level), at = (uint32_t)s->n_obs;
 	struct search_slot *t = &s->slot[slot];
 	x_grow(s->obs, s->n_obs, s->cap_obs);
 	s->obs[s->n_obs++] =
@@ -161,13 +166,22 @@ void search_observe(struct search *s, uint32_t commit, double log_ratio)
 	assert(commit < s->n);
 	if (s->build[commit] != SEARCH_BUILT)
 		search_set_build(s, commit, SEARCH_BUILT);
-	observe(s, commit, SEARCH_NONE, log_ratio);
+	observe(s, commit, SEARCH_NONE, 0, log_ratio);
 }
 
 void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, double log_ratio)
 {
 	assert(other < s->n && other != commit);
-	observe(s, commit, other, log_ratio);
+	observe(s, commit, other, 0, log_ratio);
+}
+
+void search_observe_against(struct search *s, uint32_t commit, unsigned reference,
+			    double log_ratio)
+{
+	assert(reference >= 1 && reference <= SEARCH_REFERENCES);
+	if (s->n_levels <= reference)
+		s->n_levels = reference + 1;
+	observe(s, commit, SEARCH_NONE, reference, log_ratio);
 }
 
 static double member_share(const struct search *s, uint32_t h)
@@ -306,7 +320,7 @@ static bool ends_saturated(const struct search *s)
 static struct search_action measure(const struct search *s, uint32_t a, uint32_t b)
 {
 	bool second = s->slot[s->slot_of[b]].n < s->slot[s->slot_of[a]].n;
-	return (struct search_action){ SEARCH_MEASURE, second ? b : a, 0, 1, 0 };
+	return (struct search_action){ SEARCH_MEASURE, second ? b : a, s->n_accepted > 0, 0, 1, 0 };
 }
 
 static struct search_action stop_short(struct search *s, const char *why)
@@ -346,7 +360,7 @@ static struct search_action look_inside(struct search *s)
 	uint32_t first, last, middle = search_halve(s);
 	if (middle != SEARCH_NONE) {
 		double build = s->build[middle] == SEARCH_BUILT ? 0 : s->o.build_cost;
-		return (struct search_action){ SEARCH_MEASURE, middle, 0, 1 + build, 0 };
+		return (struct search_action){ SEARCH_MEASURE, middle, true, 0, 1 + build, 0 };
 	}
 	if (search_open_neighbours(s, &first, &last))
 		return measure(s, first, last);
@@ -361,7 +375,7 @@ static struct search_action decide(struct search *s)
 			"an end of the range cannot be built or run: choose another good or bad");
 	uint32_t commit, first, last;
 	if (first_rounds(s, &commit))
-		return (struct search_action){ SEARCH_MEASURE, commit, 0, 1, 0 };
+		return (struct search_action){ SEARCH_MEASURE, commit, false, 0, 1, 0 };
 	double p, d, sd, none = search_no_step(s);
 	uint32_t best = search_most_probable(s, &p);
 	if (s->n_accepted && s->n_accepted == s->o.max_steps)

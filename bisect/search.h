@@ -108,6 +108,7 @@ enum search_kind {
 struct search_action {
 	enum search_kind kind;
 	uint32_t commit;
+	bool level; /* asks only whether the rest of the range is level within delta */
 	double bits;          /* information about the place that is expected of it */
 	double cost;          /* of it, in measurements */
 	double expected_cost; /* rough cost until the end, 0 at the start */
@@ -141,6 +142,8 @@ struct search_result {
 	double no_step;  /* posterior that there is no (further) step */
 	double smallest; /* the smallest difference between the ends that would have been seen so
 			    far (log-ratio, 90 % power) */
+	double hidden;   /* a further step that the measured commits leave room for (log-ratio, upper
+			    95 % bound); infinite before the ends are measured */
 	double noise_sd; /* of one log-ratio, estimated */
 	double outliers; /* sum of the probabilities that an observation is one */
 	size_t builds, broken, measurements;
@@ -172,6 +175,14 @@ void search_observe(struct search *s, uint32_t commit, double log_ratio);
  * reference: in an earlier search, say. Says nothing of builds.
  */
 void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, double log_ratio);
+
+/*
+ * One log-ratio of a commit to another reference that is not of the range, number 1 …
+ * SEARCH_REFERENCES, with a level of its own. Says nothing of builds.
+ */
+#define SEARCH_REFERENCES 3
+void search_observe_against(struct search *s, uint32_t commit, unsigned reference,
+			    double log_ratio);
 
 /* The loaded code of commit `c` is byte-equal to that of its parents: no step is there. */
 void search_same(struct search *s, uint32_t c);

@@ -121,7 +121,7 @@ static void consider(struct look *k, uint32_t commit, double bits, double cost, 
 {
 	if (bits / weighed_cost > k->best_rate) {
 		k->best_rate = bits / weighed_cost;
-		k->best = (struct search_action){ SEARCH_MEASURE, commit, bits, cost, 0 };
+		k->best = (struct search_action){ SEARCH_MEASURE, commit, false, bits, cost, 0 };
 	}
 }
 
@@ -131,7 +131,7 @@ static void consider_measured(struct look *k)
 	struct search *s = k->s;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		uint32_t commit = s->slot[m].commit;
-		if (s->build[commit] == SEARCH_BROKEN || s->slot[m].beside != SEARCH_NONE)
+		if (s->build[commit] == SEARCH_BROKEN || !search_plain(&s->slot[m]))
 			continue;
 		for (size_t c = 0; c < s->n_cls; c++)
 			k->inside[c] = search_bit(s->cls_after + c * s->slot_words, m);

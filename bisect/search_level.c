@@ -48,16 +48,22 @@ bool search_ends(const struct search *s, double *d, double *sd)
 	return true;
 }
 
-bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last)
+/*
+ * Of the segments that may differ by more than `limit`, the one of the widest interval, into *first
+ * and *last; *most: the largest difference that any may have. Returns whether there is one.
+ */
+static bool segments(const struct search *s, double limit, uint32_t *first, uint32_t *last,
+		     double *most)
 {
 	double widest = 0;
+	*most = 0;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		uint32_t lo = s->slot[m].commit, hi = lo;
-		if (s->slot[m].beside != SEARCH_NONE)
+		if (!search_plain(&s->slot[m]))
 			continue;
 		for (size_t k = 0; k < s->n_slots; k++) {
 			uint32_t other = s->slot[k].commit;
-			if (s->slot[k].beside != SEARCH_NONE ||
+			if (!search_plain(&s->slot[k]) ||
 			    s->build[other] == SEARCH_BROKEN || !same_steps(s, lo, other))
 				continue;
 			if (ancestors(s, other) < ancestors(s, lo))
@@ -68,7 +74,8 @@ bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last
 		if (lo == hi || s->slot[m].commit != lo)
 			continue;
 		double sd, d = slot_difference(s, lo, hi, &sd);
-		if (fabs(d) + 1.645 * sd > s->o.delta && sd > widest) {
+		*most = fmax(*most, fabs(d) + 1.645 * sd);
+		if (fabs(d) + 1.645 * sd > limit && sd > widest) {
 			widest = sd;
 			*first = lo;
 			*last = hi;
@@ -77,16 +84,30 @@ bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last
 	return widest > 0;
 }
 
+bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last)
+{
+	double most;
+	return segments(s, s->o.delta, first, last, &most);
+}
+
+double search_hidden(const struct search *s)
+{
+	uint32_t first, last;
+	double most;
+	segments(s, INFINITY, &first, &last, &most);
+	return most > 0 ? most : INFINITY;
+}
+
 bool search_open_neighbours(const struct search *s, uint32_t *first, uint32_t *last)
 {
 	double widest = 0;
 	for (size_t m = 0; m < s->n_slots; m++) {
 		uint32_t hi = s->slot[m].commit, below = SEARCH_NONE;
-		if (s->slot[m].beside != SEARCH_NONE || s->build[hi] == SEARCH_BROKEN)
+		if (!search_plain(&s->slot[m]) || s->build[hi] == SEARCH_BROKEN)
 			continue;
 		for (size_t k = 0; k < s->n_slots; k++) {
 			uint32_t lo = s->slot[k].commit;
-			if (s->slot[k].beside != SEARCH_NONE || lo == hi ||
+			if (!search_plain(&s->slot[k]) || lo == hi ||
 			    s->build[lo] == SEARCH_BROKEN || !within(s, lo, hi) ||
 			    !same_steps(s, lo, hi))
 				continue;

@@ -119,16 +119,17 @@ static void slot_sum(const struct search *s, size_t m, const double *outlier, st
 }
 
 /*
- * The design of a commit against the reference, or `beside` another: level, accepted steps, the
+ * The design of a commit against a reference, or `beside` another: levels, accepted steps, the
  * component's own. Two commits side by side have no level between them.
  */
-static void design(const struct search *s, uint32_t commit, uint32_t beside, int bit_a, int bit_b,
-		   const struct search_component *c, double *x)
+static void design(const struct search *s, uint32_t commit, uint32_t beside, uint32_t level,
+		   int bit_a, int bit_b, const struct search_component *c, double *x)
 {
 	bool pair = beside != SEARCH_NONE;
 	const uint64_t *row = search_has(s, commit), *other = pair ? search_has(s, beside) : NULL;
 	size_t k = 0;
-	x[k++] = !pair;
+	for (uint32_t l = 0; l < s->n_levels; l++)
+		x[k++] = !pair && l == level;
 	for (size_t j = 0; j < s->n_accepted; j++) {
 		uint32_t step = s->accepted[j].commit;
 		x[k++] = search_bit(row, step) - (pair && search_bit(other, step));
@@ -152,8 +153,8 @@ static int slot_bit(const struct search *s, uint32_t cls, size_t m)
 static void slot_design(const struct search *s, const struct search_component *c, size_t m,
 			double *x)
 {
-	design(s, s->slot[m].commit, s->slot[m].beside, slot_bit(s, c->a, m), slot_bit(s, c->b, m),
-	       c, x);
+	const struct search_slot *t = &s->slot[m];
+	design(s, t->commit, t->beside, t->level, slot_bit(s, c->a, m), slot_bit(s, c->b, m), c, x);
 }
 
 /*
@@ -186,7 +187,7 @@ static double fit(const struct search *s, struct search_component *c, const stru
 		for (size_t j = 0; j <= i; j++) {
 			double v = ai[j];
 			if (i == j)
-				v += i ? s->shrink : 1e-9;
+				v += i >= s->n_levels ? s->shrink : 1e-9;
 			for (size_t k = 0; k < j; k++)
 				v -= row[k] * other[k];
 			row[j] = i == j ? sqrt(v) : v / other[j];
@@ -202,7 +203,7 @@ static double fit(const struct search *s, struct search_component *c, const stru
 	}
 	double rss = noise_dof(s) * s->o.noise_sd * s->o.noise_sd + fmax(yy - fitted, 1e-12 * yy);
 	c->scale2 = rss / s->dof;
-	return 0.5 * (double)(p - 1) * log(s->shrink) - log_det - 0.5 * s->dof * log(rss);
+	return 0.5 * (double)(p - s->n_levels) * log(s->shrink) - log_det - 0.5 * s->dof * log(rss);
 }
 
 /*
@@ -308,7 +309,7 @@ static double converge(const struct search *s, struct search_component *c, struc
  */
 static double evidence(struct search *s, struct search_component *c)
 {
-	c->columns = (uint32_t)(1 + s->n_accepted + (c->a != SEARCH_NONE) + (c->b != SEARCH_NONE));
+	c->columns = (uint32_t)(s->n_levels + s->n_accepted + (c->a != SEARCH_NONE) + (c->b != SEARCH_NONE));
 	double *outlier = s->scratch;
 	memset(outlier, 0, s->n_obs * sizeof(*outlier));
 	double best = converge(s, c, s->sum, outlier, false);
@@ -410,7 +411,7 @@ static void components(struct search *s)
 	for (size_t m = 0; m < s->n_slots; m++)
 		slot_sum(s, m, s->scratch, &s->all[m]);
 	learn_shrink(s);
-	s->dof = noise_dof(s) + (double)s->n_obs - 1;
+	s->dof = noise_dof(s) + (double)(s->n_obs - s->n_levels);
 	s->n_comp = 0;
 	/* A further step is as likely as `several` says, once one has been accepted. */
 	double none = s->n_accepted ? 1 - s->o.several : s->o.no_step;
@@ -454,7 +455,7 @@ void search_predict(const struct search *s, const struct search_component *c, ui
 		    bool bit_a, bool bit_b, double k, double *mean, double *var)
 {
 	double x[SEARCH_COLUMNS], lever;
-	design(s, commit, SEARCH_NONE, bit_a, bit_b, c, x);
+	design(s, commit, SEARCH_NONE, 0, bit_a, bit_b, c, x);
 	uint32_t slot = s->slot_of[commit];
 	row_level(c, x, layout_ratio(s), slot == SEARCH_NONE ? NULL : &s->slot[slot].sum, mean,
 		  &lever);
@@ -468,11 +469,12 @@ void search_posterior_update(struct search *s)
 	s->scratch = x_realloc(s->scratch, s->n_obs, sizeof(*s->scratch));
 	s->sum = x_realloc(s->sum, s->n_slots, sizeof(*s->sum));
 	s->all = x_realloc(s->all, s->n_slots, sizeof(*s->all));
-	if (s->n_obs < 2) {
+	if (s->n_obs <= s->n_levels) {
 		s->n_comp = 0;
 		s->scale2 = 0;
-		s->scratch[0] = 0;
-		slot_sum(s, 0, s->scratch, &s->slot[0].sum);
+		memset(s->scratch, 0, s->n_obs * sizeof(*s->scratch));
+		for (size_t m = 0; m < s->n_slots; m++)
+			slot_sum(s, m, s->scratch, &s->slot[m].sum);
 		s->outlier_rate = s->o.outlier_rate;
 		return;
 	}

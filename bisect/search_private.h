@@ -13,7 +13,8 @@
  * probability is shared in proportion to the prior.
  */
 #define SEARCH_STEPS_MAX 16                   /* accepted in one statistical search */
-#define SEARCH_COLUMNS (SEARCH_STEPS_MAX + 3) /* level, accepted steps, two more */
+#define SEARCH_LEVELS (SEARCH_REFERENCES + 1)
+#define SEARCH_COLUMNS (SEARCH_LEVELS + SEARCH_STEPS_MAX + 2) /* levels, accepted, two more */
 
 #define SEARCH_NONE UINT32_MAX
 
@@ -32,7 +33,8 @@ struct search_sum {
 
 struct search_slot {
 	uint32_t commit, first, last; /* observations */
-	uint32_t beside; /* the commit it was measured against, SEARCH_NONE: the reference */
+	uint32_t beside; /* the commit it was measured against, SEARCH_NONE: a reference */
+	uint32_t level;  /* of which reference: 0 the search's own */
 	size_t n;
 	double least, most;    /* of them */
 	struct search_sum sum; /* weighed by the posterior */
@@ -82,6 +84,7 @@ struct search {
 	size_t n_obs, cap_obs;
 	struct search_slot *slot;
 	size_t n_slots, cap_slots;
+	size_t n_levels; /* columns of them: one above the largest reference so far */
 	uint32_t *slot_of; /* by commit, against the reference; SEARCH_NONE where unmeasured */
 
 	struct search_class *cls;
@@ -114,6 +117,12 @@ struct search {
 static inline bool search_bit(const uint64_t *row, size_t i)
 {
 	return row[i >> 6] >> (i & 63) & 1;
+}
+
+/* Measured against the search's own reference? */
+static inline bool search_plain(const struct search_slot *t)
+{
+	return t->beside == SEARCH_NONE && !t->level;
 }
 
 static inline const uint64_t *search_has(const struct search *s, uint32_t commit)
@@ -163,6 +172,8 @@ bool search_ends(const struct search *s, double *d, double *sd);
  * interval and true.
  */
 bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last);
+/* The largest difference that such commits may have (upper bound of the 90 % interval). */
+double search_hidden(const struct search *s);
 bool search_open_neighbours(const struct search *s, uint32_t *first, uint32_t *last);
 
 /* search_result.c: fills size, lo and hi of the step at t->commit; the order of results. */

@@ -17,11 +17,11 @@ void search_step_size(const struct search *s, struct search_step *t)
 		size_t column = 0;
 		for (size_t k = 0; k < s->n_accepted; k++)
 			if (s->accepted[k].commit == t->commit)
-				column = 1 + k;
+				column = s->n_levels + k;
 		if (!column && c->a == s->class_of[t->commit] && c->a != SEARCH_NONE)
-			column = 1 + s->n_accepted;
+			column = s->n_levels + s->n_accepted;
 		if (!column && c->b == s->class_of[t->commit] && c->b != SEARCH_NONE)
-			column = 2 + s->n_accepted;
+			column = s->n_levels + 1 + s->n_accepted;
 		if (!column)
 			continue;
 		size_t p = c->columns;
@@ -101,6 +101,7 @@ void search_get_result(struct search *s, struct search_result *r)
 		r->outliers += s->obs[j].outlier;
 	double d, sd;
 	/* A two-sided test at 5 % with power 90 %. */
+	r->hidden = s->n_comp ? search_hidden(s) : INFINITY;
 	r->smallest = search_ends(s, &d, &sd) ? (1.96 + 1.28) * sd : INFINITY;
 	snprintf(r->why, sizeof(r->why), "%s",
 		 a.kind == SEARCH_DONE ? s->why : "the search is not at its end");

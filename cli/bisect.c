@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "cli/account.h"
+#include "cli/bisect_record.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/project.h"
@@ -20,13 +21,18 @@ const char help_bisect[] =
 	"find the commit between GOOD and BAD that moved the figure\n"
 	"\n"
 	"usage: hakperf bisect [OPTION ...] GOOD BAD\n"
+	"       hakperf bisect log [ID] [--db FILE] [--json]\n"
+	"       hakperf bisect replay [ID] [--db FILE] [--config FILE] [--json]\n"
 	"\n"
 	"First good and bad are measured side by side: if they do not differ in this configuration, it stops and says so.\n"
 	"Then the commits between are searched, the most telling measurement for its cost next; each culprit is proved\n"
 	"against its parents. Every measurement is in results.db before the next: a killed bisect, asked again, goes on.\n"
+	"'log' shows every decision of one (the newest, or the one of that number in 'hakperf log'); 'replay' takes them\n"
+	"again from the record, without measuring, and says whether they come out the same.\n"
 	"\n"
-	"  --metric M         instructions_exact (one count a commit), ops_per_cpu_s, ops_per_s, page_faults, peak_rss_bytes, …;\n"
-	"                     default auto: the exact count where it separates the ends as time does, else time\n"
+	"  --metric M         instructions_exact (one count a commit), time (what the workload is judged by),\n"
+	"                     ops_per_cpu_s, ops_per_s, page_faults, peak_rss_bytes, …; default auto: the quietest\n"
+	"                     metric that separates the ends as time does, the exact count before all others\n"
 	"  --workload W       workload of hakperf.ini; default: the one of [main] bisect\n"
 	"  --class C          its size class\n"
 	"  --param NAME=VALUE one of its parameters, may be given again: chooses in a matrix, or sets another value\n"
@@ -35,6 +41,7 @@ const char help_bisect[] =
 	"  --delta D          smallest step of interest (default 1%, of exact counts 0.2%)\n"
 	"  --max-time T       measuring stops after this long (default 5m)\n"
 	"  --all              the whole staircase, steps that cancel too, though the ends agree\n"
+	"  --improvement      search too where bad is the better end: for what improved it\n"
 	"  --first-parent     follow first parents alone: a merged branch is one commit\n"
 	"  --again            measure anew, though the record has an unfinished one\n"
 	"  --wait T           wait for another session of this machine (default 0)\n"
@@ -48,7 +55,7 @@ struct asked {
 	const char *metric, *workload, *class_name, *variant, *config, *db;
 	struct cli_params params;
 	double confidence, delta, max_time, wait;
-	bool all, first_parent, again, json, fail_on;
+	bool all, improvement, first_parent, again, json, fail_on;
 };
 
 static int parse(int argc, char **argv, struct asked *a)
@@ -56,7 +63,7 @@ static int parse(int argc, char **argv, struct asked *a)
 	static const struct option options[] = {
 		{ "metric", required_argument, NULL, 'm' }, { "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "param", required_argument, NULL, 'P' },
 		{ "variant", required_argument, NULL, 'v' }, { "confidence", required_argument, NULL, 'p' }, { "delta", required_argument, NULL, 'd' },
-		{ "max-time", required_argument, NULL, 't' }, { "all", no_argument, NULL, 'a' }, { "first-parent", no_argument, NULL, 'f' },
+		{ "max-time", required_argument, NULL, 't' }, { "all", no_argument, NULL, 'a' }, { "improvement", no_argument, NULL, 'i' }, { "first-parent", no_argument, NULL, 'f' },
 		{ "again", no_argument, NULL, 'A' }, { "wait", required_argument, NULL, 'W' }, { "fail-on", required_argument, NULL, 'F' },
 		{ "db", required_argument, NULL, 'D' }, { "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { 0 },
 	};
@@ -74,6 +81,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'W': ok = cli_seconds(optarg, &a->wait); break;
 		case 'F': ok = a->fail_on = !strcmp(optarg, "regression"); break;
 		case 'a': a->all = true; break;
+		case 'i': a->improvement = true; break;
 		case 'f': a->first_parent = true; break;
 		case 'A': a->again = true; break;
 		case 'D': a->db = optarg; break;
@@ -132,6 +140,10 @@ static bool found_regression(const json_t *result)
 
 int cmd_bisect(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "log"))
+		return bisect_record_log(argc, argv);
+	if (argc > 1 && !strcmp(argv[1], "replay"))
+		return bisect_record_replay(argc, argv);
 	struct asked a = { .delta = -1 };
 	int rc = parse(argc, argv, &a);
 	if (rc)
@@ -156,7 +168,7 @@ int cmd_bisect(int argc, char **argv)
 		struct bisect_options o = {
 			.subject = &p.subject, .store = p.store, .c = &c, .good = &ends[0], .bad = &ends[1], .good_label = good, .bad_label = bad,
 			.variant = a.variant, .metric = a.metric ? a.metric : "auto", .confidence = a.confidence, .delta = a.delta,
-			.max_time_s = a.max_time, .first_parent = a.first_parent, .all = a.all, .again = a.again,
+			.max_time_s = a.max_time, .first_parent = a.first_parent, .all = a.all, .improvement = a.improvement, .again = a.again,
 			.workloads = p.workloads, .control = p.control, .toolkit_version = hakperf_version, .lock_wait_s = a.wait,
 			.say = say, .ctx = &progress,
 		};

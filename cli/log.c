@@ -177,14 +177,6 @@ static int print_all(struct page *p, size_t limit, struct error *e)
 	return rc ? rc : print_bisects(p, limit, e);
 }
 
-static json_t *bisect_json(struct page *p, const struct store_bisect_row *b)
-{
-	return json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "id", (json_int_t)b->id, "session", (json_int_t)b->session_id, "started",
-			 page_time(p, b->started_s, true), "good", cli_json_string(b->good), "bad", cli_json_string(b->bad), "metric",
-			 page_json_text(b->metric), "state", cli_json_string(b->state), "steps", (json_int_t)b->steps, "result",
-			 page_json_parsed(b->result_json));
-}
-
 static int json_all(struct page *p, size_t limit, struct error *e)
 {
 	struct store_session_rows sessions = { 0 };
@@ -209,54 +201,13 @@ static int json_all(struct page *p, size_t limit, struct error *e)
 	for (size_t i = 0; i < sessions.n && (!limit || i < limit); i++)
 		json_array_append_new(session, log_session_json(p, &sessions.items[i]));
 	for (size_t i = 0; i < bisects.n && (!limit || i < limit); i++)
-		json_array_append_new(bisect, bisect_json(p, &bisects.items[i]));
+		json_array_append_new(bisect, log_bisect_json(p, &bisects.items[i]));
 	if (!rc)
 		cli_envelope("log", json_pack("{s:I}", "limit", (json_int_t)limit),
 			     json_pack("{s:O, s:O, s:O, s:O}", "database", total, "builds", outcome, "sessions", session, "bisects", bisect));
 	json_decref(total), json_decref(outcome), json_decref(session), json_decref(bisect);
 	store_free(sessions.pool);
 	store_free(bisects.pool);
-	return rc;
-}
-
-/* ---- one bisect ---- */
-
-static int log_bisect(struct page *p, int64_t id, bool json, struct error *e)
-{
-	struct store_bisect_rows rows = { 0 };
-	struct store_step_rows steps = { 0 };
-	int rc = store_bisects(p->s, STORE_INT(id), &rows, e);
-	if (!rc)
-		rc = store_steps(p->s, id, &steps, e);
-	if (!rc && json) {
-		json_t *o = bisect_json(p, &rows.items[0]), *list = json_array();
-		for (size_t i = 0; i < steps.n; i++)
-			json_array_append_new(list, json_pack("{s:I, s:s, s:o, s:o, s:o}", "seq", (json_int_t)steps.items[i].seq, "at",
-							      page_time(p, steps.items[i].at_s, true), "action", cli_json_string(steps.items[i].action), "commit",
-							      page_json_text(steps.items[i].commit), "payload", page_json_parsed(steps.items[i].payload_json)));
-		json_object_set_new(o, "log", list);
-		cli_envelope("log", json_pack("{s:I}", "bisect", (json_int_t)id), o);
-	} else if (!rc) {
-		const struct store_bisect_row *b = &rows.items[0];
-		printf("bisect %" PRId64 " (session %" PRId64 "): %s, %.12s … %.12s, by %s, began %s\n\n", b->id, b->session_id, page_text(p, b->state),
-		       page_text(p, b->good), page_text(p, b->bad), b->metric ? page_text(p, b->metric) : "auto", page_time(p, b->started_s, false));
-		struct table *t = table_new(4, "rlll");
-		table_head(t, "step", "action", "commit", "what");
-		for (size_t i = 0; i < steps.n; i++)
-			table_row(t, page_int(p, steps.items[i].seq), page_text(p, steps.items[i].action),
-				  steps.items[i].commit ? page_keep(p, x_printf("%.12s", page_text(p, steps.items[i].commit))) : "–",
-				  page_text(p, steps.items[i].payload_json));
-		table_print(t, stdout);
-		table_free(t);
-		json_t *result = page_json_parsed(b->result_json);
-		if (json_is_object(result)) {
-			printf("\n");
-			show_bisect(result, stdout);
-		}
-		json_decref(result);
-	}
-	store_free(rows.pool);
-	store_free(steps.pool);
 	return rc;
 }
 

@@ -13,3 +13,9 @@ int log_session(struct page *p, int64_t id, const char *metric, bool json, struc
 
 /* A session as one line of a list. */
 json_t *log_session_json(struct page *p, const struct store_session_row *q);
+
+/* Show one bisect: every measurement and decision. -ENOENT: no such bisect. */
+int log_bisect(struct page *p, int64_t id, bool json, struct error *e);
+
+/* A bisect as one line of a list. */
+json_t *log_bisect_json(struct page *p, const struct store_bisect_row *b);

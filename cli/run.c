@@ -142,7 +142,7 @@ static int bisect_by(struct job *j, const char *metric, double max_time, json_t 
 		progress_begin(&progress, "bisect", 0);
 		struct bisect_options o = {
 			.subject = &j->p.subject, .store = j->p.store, .c = &list[0], .good = &good, .bad = &bad, .good_label = cfg->good,
-			.bad_label = cfg->bad, .metric = metric, .delta = -1, .max_time_s = max_time, .workloads = j->p.workloads,
+			.bad_label = cfg->bad, .metric = metric ? metric : "time", .improvement = true, .delta = -1, .max_time_s = max_time, .workloads = j->p.workloads,
 			.control = j->p.control, .toolkit_version = hakperf_version, .say = say, .ctx = &progress,
 		};
 		rc = bisect_run(&o, result, e);

@@ -96,6 +96,26 @@ static void culprit(const json_t *c, size_t rank, FILE *to)
 	}
 }
 
+/* Where the ends do differ, as far as the record knows; and how to find out. */
+static void elsewhere(const json_t *result, FILE *to)
+{
+	const json_t *list = json_object_get(result, "elsewhere");
+	size_t i;
+	json_t *c;
+	if (!json_is_array(list))
+		return;
+	json_array_foreach(list, i, c) {
+		char change[32];
+		fprintf(to, "they differ elsewhere: --workload %s%s%s", str(c, "workload"), *str(c, "class") ? " --class " : "", str(c, "class"));
+		if (json_is_number(json_object_get(c, "working_set")))
+			fprintf(to, " (working set %.0f)", num(c, "working_set"));
+		fprintf(to, ": %s of %s %s\n", str(c, "verdict"), str(c, "metric"), table_change(num(c, "ratio"), change, sizeof(change)));
+	}
+	if (!json_array_size(list))
+		fprintf(to, "to find a configuration that shows a difference: hakperf sweep %s %s\n",
+			str(json_object_get(result, "good"), "short"), str(json_object_get(result, "bad"), "short"));
+}
+
 void show_bisect(const json_t *result, FILE *to)
 {
 	const char *outcome = str(result, "outcome");
@@ -123,6 +143,7 @@ void show_bisect(const json_t *result, FILE *to)
 		fprintf(to, "%s: %s\n", outcome, str(result, "why"));
 		if (isfinite(num(result, "smallest_seen")))
 			fprintf(to, "a difference of %.1f %% would have been seen\n", 100 * num(result, "smallest_seen"));
+		elsewhere(result, to);
 	} else if (*str(result, "why")) {
 		fprintf(to, "%s: %s\n", outcome, str(result, "why"));
 	}

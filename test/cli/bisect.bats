@@ -64,14 +64,16 @@ id() { git rev-parse "$1"; }
 	[ "$status" = 0 ]
 	[ "$(field result.outcome)" = "no difference" ]
 	[ "$(field result.culprits)" = "[]" ]
+	[ "$(field result.elsewhere)" = "[]" ]
 	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --all --max-time 1s --json
 	[ "$(field result.culprits.0.commit)" = "$(id c3)" ] || [ "$(field result.culprits.1.commit)" = "$(id c3)" ]
 }
 
 @test "throughput: a step far above the noise is named and proved in time" {
 	toy "$BATS_TEST_TMPDIR/timed" --commits 10 --step 6=400
-	run --separate-stderr "$hakperf" bisect c0 c9 --metric ops_per_cpu_s --max-time 60s --json
+	run --separate-stderr "$hakperf" bisect c0 c9 --metric ops_per_cpu_s --max-time 25s --json
 	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = culprit ]
 	[ "$(field result.culprits.0.commit)" = "$(id c6)" ]
 	[ "$(field result.culprits.0.proved)" = True ]
 	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
@@ -80,34 +82,70 @@ id() { git rev-parse "$1"; }
 
 @test "a killed bisect goes on where it was, to the same answer" {
 	toy "$BATS_TEST_TMPDIR/killed" --commits 24 --step 17=400
-	timeout -s KILL 4 "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 60s || true
+	timeout -s KILL 4 "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 12s || true
 	first=$(sqlite3 results.db 'SELECT count(*) FROM bisect_step')
 	rounds=$(sqlite3 results.db 'SELECT count(*) FROM round')
 	[ "$first" -gt 0 ]
-	run --separate-stderr "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 60s --json
+	run --separate-stderr "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 12s --json
 	[ "$status" = 0 ]
 	[ "$(field result.culprits.0.commit)" = "$(id c17)" ]
 	[ "$(sqlite3 results.db 'SELECT count(*) FROM session')" = 1 ]
 	[ "$(sqlite3 results.db 'SELECT count(*) FROM sitting')" = 2 ]
 	[ "$(sqlite3 results.db 'SELECT count(*) FROM round')" -gt "$rounds" ]
+	# Taken again from the record, both sittings together ask for the very same.
+	run --separate-stderr "$hakperf" bisect replay --json
+	[ "$status" = 0 ]
+	[ "$(field result.same)" = True ]
+	[ "$(field result.decisions.0.same)" = True ]
+	[ "$(field result.steps.0.commit)" = "$(id c17)" ]
+	run "$hakperf" bisect log
+	[[ $output == *" against good; most probable "* && $output == *"measurements known"* ]]
+	# A later search over a part of it begins with what is known.
+	run --separate-stderr "$hakperf" bisect c12 c20 --metric ops_per_cpu_s --max-time 12s --json
+	[ "$(field result.culprits.0.commit)" = "$(id c17)" ]
+	[ "$(field result.builds)" -le 3 ]
+	[ "$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE bisect_id = 2 AND action = 'measure'")" -le 12 ]
 }
 
 @test "auto searches by the exact count where time agrees" {
 	toy "$BATS_TEST_TMPDIR/auto" --commits 8 --step 4=400
-	run --separate-stderr "$hakperf" bisect c0 c7 --max-time 60s --json
+	run --separate-stderr "$hakperf" bisect c0 c7 --max-time 12s --json
 	[ "$status" = 0 ]
 	[ "$(field result.metric)" = instructions_exact ]
 	[ "$(field result.culprits.0.commit)" = "$(id c4)" ]
 	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
 }
 
-@test "--fail-on regression is exit 1, an improvement is not" {
+@test "a better bad end is said to be one, and searched on request" {
+	toy "$BATS_TEST_TMPDIR/better" --commits 6 --base 60 --step 4=-40
+	run --separate-stderr "$hakperf" bisect c0 c5 --metric instructions_exact --max-time 1s --json
+	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = improvement ]
+	[ "$(field result.culprits)" = "[]" ]
+	[[ $(field result.why) == *--improvement* ]]
+	run --separate-stderr "$hakperf" bisect c0 c5 --metric instructions_exact --max-time 1s --improvement --fail-on regression --json
+	[ "$status" = 0 ]
+	[ "$(field result.culprits.0.commit)" = "$(id c4)" ]
+	[ "$(field result.culprits.0.direction)" = improvement ]
 	toy "$BATS_TEST_TMPDIR/failon" --commits 4 --step 2=30
 	run "$hakperf" bisect c0 c3 --metric instructions_exact --max-time 1s --fail-on regression
 	[ "$status" = 1 ]
-	toy "$BATS_TEST_TMPDIR/failon2" --commits 4 --step 2=-15
-	run "$hakperf" bisect c0 c3 --metric instructions_exact --max-time 1s --fail-on regression
-	[ "$status" = 0 ]
+}
+
+@test "exact: first parents alone, commits of equal bytes, and a later search over a part" {
+	toy "$BATS_TEST_TMPDIR/first" --commits 20 --merges --step 8=30
+	# Commit 8 stands on a side branch that 10 merges.
+	run --separate-stderr "$hakperf" bisect c0 c19 --metric instructions_exact --max-time 1s --first-parent --json
+	[ "$(field result.culprits.0.commit)" = "$(id c10)" ]
+	toy "$BATS_TEST_TMPDIR/equal" --commits 12 --step 7=30 --fail 7 --same 8
+	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.outcome)" = set ]
+	run --separate-stderr "$hakperf" bisect c3 c10 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.outcome)" = set ]
+	# Both ends are new, and all between is known.
+	[ "$(field result.builds)" -le 2 ]
+	run --separate-stderr "$hakperf" bisect replay --json
+	[ "$(field result.same)" = True ]
 }
 
 @test "odd subjects stay valid JSON and harmless on a terminal" {
