@@ -14,10 +14,15 @@ struct mapping {
 	size_t bytes;
 };
 
-/* Mappings of up to this size wait for reuse, no more than so many bytes and entries in all. */
+/*
+ * Mappings of up to this size wait for reuse: so many, of so many bytes in all, or of a quarter of
+ * what is in use where that is more. Their sizes come in eight steps to each doubling, so that
+ * blocks of about the same size fit each other's.
+ */
 #define CACHE_BLOCK_MAX ((size_t)1 << 20)
-#define CACHE_BYTES_MAX ((size_t)4 << 20)
-#define CACHE_ENTRIES 16
+#define CACHE_BYTES_MAX ((size_t)8 << 20)
+#define CACHE_ENTRIES 64
+#define CACHE_STEPS 8
 
 static struct hak_lock g_large_lock = HAK_LOCK_INIT("large blocks");
 /* Open addressing with linear probing, at most half full; an entry deleted is filled from those
@@ -135,9 +140,10 @@ static bool cache_take(size_t bytes, struct mapping *m)
 /* The lock is held. False: it has to be unmapped. */
 static bool cache_put(struct mapping m)
 {
+	size_t most = g_table_bytes / 4 > CACHE_BYTES_MAX ? g_table_bytes / 4 : CACHE_BYTES_MAX;
 	size_t i;
 
-	if (m.bytes > CACHE_BLOCK_MAX || g_cache_bytes + m.bytes > CACHE_BYTES_MAX)
+	if (m.bytes > CACHE_BLOCK_MAX || g_cache_bytes + m.bytes > most)
 		return false;
 	for (i = 0; i < CACHE_ENTRIES; i++) {
 		if (g_cache[i].bytes == 0) {
@@ -147,6 +153,22 @@ static bool cache_put(struct mapping m)
 		}
 	}
 	return false;
+}
+
+/* Bytes to map for a block: whole pages, and where it may be cached one of the steps. 0: too many. */
+static size_t mapping_bytes(size_t size)
+{
+	size_t bytes = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	size_t step;
+
+	if (bytes < size || bytes > PTRDIFF_MAX)
+		return 0;
+	if (bytes == 0)
+		bytes = PAGE_SIZE;
+	if (bytes > CACHE_BLOCK_MAX || bytes <= CACHE_STEPS * PAGE_SIZE)
+		return bytes;
+	step = ((size_t)1 << (63 - __builtin_clzl(bytes - 1))) / CACHE_STEPS;
+	return (bytes + step - 1) & ~(step - 1);
 }
 
 static bool map(size_t bytes, size_t align, struct mapping *m)
@@ -174,17 +196,15 @@ static bool map(size_t bytes, size_t align, struct mapping *m)
 
 void *large_alloc(size_t size, size_t align, bool *zero)
 {
-	size_t bytes = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	size_t bytes = mapping_bytes(size);
 	struct mapping m;
 	bool cached = false;
 	bool known;
 
-	if (bytes < size || bytes > PTRDIFF_MAX) {
+	if (bytes == 0) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (bytes == 0)
-		bytes = PAGE_SIZE;
 	if (align <= PAGE_SIZE && bytes <= CACHE_BLOCK_MAX) {
 		hak_lock(&g_large_lock);
 		cached = cache_take(bytes, &m);
@@ -265,12 +285,12 @@ void *large_around(const void *p)
 
 void *large_resize(void *p, size_t size)
 {
-	size_t bytes = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	size_t bytes = mapping_bytes(size);
 	struct mapping *found;
 	struct mapping m;
 	void *moved;
 
-	if (bytes < size || bytes == 0 || bytes > PTRDIFF_MAX)
+	if (bytes == 0)
 		return NULL;
 	hak_lock(&g_large_lock);
 	found = table_find(p);
