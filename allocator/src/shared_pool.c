@@ -5,19 +5,28 @@
 #include "tiny.h"
 #include "util.h"
 
-/* Empty slabs whose pages stay for the next user; more than that go back to the system. */
-#define KEEP_DIRTY_SLABS 16
+/*
+ * Empty slabs keep their pages for the next user, up to so many bytes; more than that goes back to
+ * the system. Batches that one thread hands to another come back whole, and to fault the pages of
+ * each in again costs more than the work on them.
+ */
+#define KEEP_DIRTY_BYTES ((size_t)16 << 20)
 
 #define KINDS 2
 
 static struct hak_lock g_pool_lock = HAK_LOCK_INIT("shared pool");
 /* Superslabs with an empty slab, by kind. */
 static struct superslab *g_partial[KINDS];
-/* Written under the lock; looked at without it to see whether asking is worth while. */
+/*
+ * Slabs of threads that ended: those with blocks to give, and those whose blocks are all in use,
+ * which nobody adopts before one is freed. Written under the lock; the former are looked at without
+ * it to see whether asking is worth while.
+ */
 static _Atomic(struct slab *) g_abandoned[ALL_CLASSES];
+static _Atomic(struct slab *) g_abandoned_full[ALL_CLASSES];
 static size_t g_abandoned_count;
 static size_t g_empty_bytes;
-static _Atomic(unsigned) g_dirty_slabs;
+static _Atomic(size_t) g_dirty_bytes;
 static size_t g_acquires;
 static size_t g_releases;
 static size_t g_abandons;
@@ -31,6 +40,16 @@ static unsigned kind_of(unsigned cls)
 static size_t slab_bytes(const struct superslab *ss)
 {
 	return (size_t)1 << ss->slab_shift;
+}
+
+static void dirty_more(const struct superslab *ss)
+{
+	atomic_fetch_add_explicit(&g_dirty_bytes, slab_bytes(ss), memory_order_relaxed);
+}
+
+static void dirty_less(const struct superslab *ss)
+{
+	atomic_fetch_sub_explicit(&g_dirty_bytes, slab_bytes(ss), memory_order_relaxed);
 }
 
 static void partial_add(struct superslab *ss, unsigned kind)
@@ -50,6 +69,23 @@ static void partial_remove(struct superslab *ss, unsigned kind)
 		g_partial[kind] = ss->next;
 	if (ss->next)
 		ss->next->prev = ss->prev;
+}
+
+/*
+ * A superslab without a block leaves the list, to be destroyed. The last one of its kind stays: a
+ * program at rest shall not map and unmap for one block. The lock is held.
+ */
+static bool partial_detach(struct superslab *ss, unsigned kind)
+{
+	if (ss->empty_mask != ss->all_mask || (!ss->prev && !ss->next))
+		return false;
+	partial_remove(ss, kind);
+	for (unsigned i = 0; i < SLABS_PER_SUPERSLAB; i++) {
+		if ((ss->all_mask >> i & 1) && ss->slabs[i].dirty)
+			dirty_less(ss);
+	}
+	g_empty_bytes -= SUPERSLAB_SIZE;
+	return true;
 }
 
 struct slab *shared_pool_acquire(struct heap *h, unsigned cls)
@@ -78,7 +114,7 @@ struct slab *shared_pool_acquire(struct heap *h, unsigned cls)
 	if (ss->empty_mask == 0)
 		partial_remove(ss, kind);
 	if (s->dirty)
-		atomic_fetch_sub_explicit(&g_dirty_slabs, 1, memory_order_relaxed);
+		dirty_less(ss);
 	g_empty_bytes -= slab_bytes(ss);
 	g_acquires++;
 	hak_unlock(&g_pool_lock);
@@ -92,8 +128,8 @@ void shared_pool_release(struct slab *s)
 {
 	struct superslab *ss = superslab_of(s);
 	unsigned kind = kind_of(s->cls);
-	bool keep = atomic_load_explicit(&g_dirty_slabs, memory_order_relaxed) < KEEP_DIRTY_SLABS;
-	size_t bytes;
+	size_t bytes = atomic_load_explicit(&g_dirty_bytes, memory_order_relaxed) + slab_bytes(ss);
+	bool keep = bytes <= KEEP_DIRTY_BYTES;
 	void *pages;
 
 	slab_set_owner(s, SLAB_EMPTY, 0, NULL);
@@ -107,21 +143,14 @@ void shared_pool_release(struct slab *s)
 		partial_add(ss, kind);
 	ss->empty_mask |= 1u << slab_own_index(s);
 	if (s->dirty)
-		atomic_fetch_add_explicit(&g_dirty_slabs, 1, memory_order_relaxed);
+		dirty_more(ss);
 	g_empty_bytes += slab_bytes(ss);
 	g_releases++;
-	/* The last superslab of its kind stays: a program at rest shall not map and unmap for one
-	 * block. */
-	if (ss->empty_mask != ss->all_mask || (!ss->prev && !ss->next)) {
+	/* What keeps its pages keeps its superslab. */
+	if (keep || !partial_detach(ss, kind)) {
 		hak_unlock(&g_pool_lock);
 		return;
 	}
-	partial_remove(ss, kind);
-	for (unsigned i = 0; i < SLABS_PER_SUPERSLAB; i++) {
-		if ((ss->all_mask >> i & 1) && ss->slabs[i].dirty)
-			atomic_fetch_sub_explicit(&g_dirty_slabs, 1, memory_order_relaxed);
-	}
-	g_empty_bytes -= SUPERSLAB_SIZE;
 	hak_unlock(&g_pool_lock);
 #if !HAKMEM_BUILD_RELEASE
 	if (g_hak_verbose > 1)
@@ -130,15 +159,21 @@ void shared_pool_release(struct slab *s)
 	superslab_destroy(ss);
 }
 
+static _Atomic(struct slab *) *abandoned_list(const struct slab *s)
+{
+	return s->full ? &g_abandoned_full[s->cls] : &g_abandoned[s->cls];
+}
+
 static void abandoned_add(struct slab *s)
 {
-	struct slab *head = g_abandoned[s->cls];
+	_Atomic(struct slab *) *list = abandoned_list(s);
+	struct slab *head = *list;
 
 	s->prev = NULL;
 	s->next = head;
 	if (head)
 		head->prev = s;
-	g_abandoned[s->cls] = s;
+	*list = s;
 	g_abandoned_count++;
 }
 
@@ -147,7 +182,7 @@ static void abandoned_remove(struct slab *s)
 	if (s->prev)
 		s->prev->next = s->next;
 	else
-		g_abandoned[s->cls] = s->next;
+		*abandoned_list(s) = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
 	g_abandoned_count--;
@@ -157,8 +192,21 @@ void shared_pool_abandon(struct slab *s)
 {
 	hak_lock(&g_pool_lock);
 	slab_set_owner(s, SLAB_ABANDONED, 0, NULL);
+	/* Whoever freed into it before that is seen here; whoever does from now on sees no heap. */
+	s->full = slab_exhausted(s) && !atomic_load(&s->remote);
 	abandoned_add(s);
 	g_abandons++;
+	hak_unlock(&g_pool_lock);
+}
+
+void shared_pool_has_block(struct slab *s)
+{
+	hak_lock(&g_pool_lock);
+	if (s->state == SLAB_ABANDONED && s->full) {
+		abandoned_remove(s);
+		s->full = 0;
+		abandoned_add(s);
+	}
 	hak_unlock(&g_pool_lock);
 }
 
@@ -207,24 +255,34 @@ bool shared_pool_adopt_slab(struct heap *h, struct slab *s)
 	return true;
 }
 
+/* Collect what was freed into the slabs of a list; those that became empty go onto another. */
+static struct slab *sweep_list(struct slab *s, struct slab *empty)
+{
+	struct slab *next;
+
+	for (; s; s = next) {
+		next = s->next;
+		slab_collect(s);
+		if (s->used > 0)
+			continue;
+		abandoned_remove(s);
+		s->state = SLAB_EMPTY;
+		s->next = empty;
+		empty = s;
+	}
+	return empty;
+}
+
 unsigned shared_pool_sweep(void)
 {
-	struct slab *s, *next;
 	struct slab *empty = NULL;
+	struct slab *next;
 	unsigned cls, n = 0;
 
 	hak_lock(&g_pool_lock);
 	for (cls = 0; cls < ALL_CLASSES; cls++) {
-		for (s = g_abandoned[cls]; s; s = next) {
-			next = s->next;
-			slab_collect(s);
-			if (s->used > 0)
-				continue;
-			abandoned_remove(s);
-			s->state = SLAB_EMPTY;
-			s->next = empty;
-			empty = s;
-		}
+		empty = sweep_list(g_abandoned[cls], empty);
+		empty = sweep_list(g_abandoned_full[cls], empty);
 	}
 	hak_unlock(&g_pool_lock);
 	for (; empty; empty = next, n++) {
@@ -236,7 +294,8 @@ unsigned shared_pool_sweep(void)
 
 size_t shared_pool_trim(void)
 {
-	struct superslab *ss;
+	struct superslab *ss, *next;
+	struct superslab *empty = NULL;
 	struct slab *s;
 	size_t bytes, sum = 0;
 	unsigned kind, i;
@@ -244,7 +303,8 @@ size_t shared_pool_trim(void)
 
 	hak_lock(&g_pool_lock);
 	for (kind = 0; kind < KINDS; kind++) {
-		for (ss = g_partial[kind]; ss; ss = ss->next) {
+		for (ss = g_partial[kind]; ss; ss = next) {
+			next = ss->next;
 			for (i = 0; i < SLABS_PER_SUPERSLAB; i++) {
 				s = &ss->slabs[i];
 				if (!(ss->empty_mask >> i & 1) || !s->dirty)
@@ -252,12 +312,20 @@ size_t shared_pool_trim(void)
 				pages = slab_pages(s, &bytes);
 				page_arena_purge(pages, bytes);
 				s->dirty = 0;
-				atomic_fetch_sub_explicit(&g_dirty_slabs, 1, memory_order_relaxed);
+				dirty_less(ss);
 				sum += bytes;
+			}
+			if (partial_detach(ss, kind)) {
+				ss->next = empty;
+				empty = ss;
 			}
 		}
 	}
 	hak_unlock(&g_pool_lock);
+	for (; empty; empty = next) {
+		next = empty->next;
+		superslab_destroy(empty);
+	}
 	return sum;
 }
 
@@ -280,7 +348,7 @@ void shared_pool_print(void)
 	hak_log("shared pool: %zu slabs adopted", g_adopts);
 	hak_log("shared pool: %zu slabs wait for adoption", g_abandoned_count);
 	hak_log("shared pool: %zu bytes of empty slabs", g_empty_bytes);
-	hak_log("shared pool: %u empty slabs keep their pages", atomic_load(&g_dirty_slabs));
+	hak_log("shared pool: %zu bytes of them keep their pages", atomic_load(&g_dirty_bytes));
 	hak_log("shared pool: lock taken %zu times", g_pool_lock.taken);
 	hak_log("shared pool: lock waited for %zu times", g_pool_lock.waited);
 #endif
@@ -311,6 +379,7 @@ static void abandon_lost(struct superslab *ss, const struct heap *mine)
 		s->free = NULL;
 		s->nfree = 0;
 		slab_set_owner(s, SLAB_ABANDONED, 0, NULL);
+		s->full = 0;
 		abandoned_add(s);
 	}
 }

@@ -13,7 +13,10 @@ void shared_pool_release(struct slab *s);
 /* A slab in use, of a thread that ends. */
 void shared_pool_abandon(struct slab *s);
 
-/* Take over an abandoned slab of a class; NULL if there is none. */
+/* A block was freed into a slab that had no owner at that moment. */
+void shared_pool_has_block(struct slab *s);
+
+/* Take over an abandoned slab of a class that may have a block; NULL if there is none. */
 struct slab *shared_pool_adopt(struct heap *h, unsigned cls);
 
 /* Take over this slab, if it is abandoned. */

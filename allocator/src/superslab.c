@@ -1,6 +1,7 @@
 #include "superslab.h"
 
 #include "registry.h"
+#include "shared_pool.h"
 #include "thread.h"
 #include "tiny.h"
 
@@ -152,9 +153,10 @@ static void announce(struct slab *s)
 {
 	struct heap *h = atomic_load(&s->heap);
 
-	if (!h || atomic_load(&s->pending) || atomic_exchange(&s->pending, 1))
-		return;
-	heap_announce(h, s);
+	if (!h)
+		shared_pool_has_block(s);
+	else if (!atomic_load(&s->pending) && !atomic_exchange(&s->pending, 1))
+		heap_announce(h, s);
 }
 
 void superslab_remote_free(struct slab *s, void *base)
