@@ -30,6 +30,8 @@ struct mallinfo2 HAK(mallinfo2)(void);
 
 /* Requests that are no small and no middle block. */
 #define LARGE_MIN (POOL_MAX + 1)
+/* From here on a block that grows is moved by the page tables, below that it is copied. */
+#define LARGE_RESIZE_MIN ((size_t)256 << 10)
 
 /* Usable bytes, and what kind of block it is. 0 for what nobody knows. */
 static size_t usable(void *p, struct ptr_class *c)
@@ -107,7 +109,7 @@ HAK_PUBLIC void *HAK(realloc)(void *p, size_t size)
 	/* In place while it fits and does not waste more than half, or is too small to matter. */
 	if (size <= old && (size >= old / 2 || old <= 64))
 		return p;
-	if (c.kind == PTR_OUTSIDE && size >= LARGE_MIN) {
+	if (c.kind == PTR_OUTSIDE && (size >= LARGE_RESIZE_MIN || (size < old && size >= LARGE_MIN))) {
 		q = large_resize(p, size);
 		if (q)
 			return q;

@@ -15,12 +15,12 @@ struct mapping {
 };
 
 /*
- * Mappings of up to this size wait for reuse: so many, of so many bytes in all, or of a quarter of
+ * Mappings of up to this size wait for reuse: so many, of so many bytes in all, or of half of
  * what is in use where that is more. Their sizes come in eight steps to each doubling, so that
  * blocks of about the same size fit each other's.
  */
-#define CACHE_BLOCK_MAX ((size_t)1 << 20)
-#define CACHE_BYTES_MAX ((size_t)8 << 20)
+#define CACHE_BLOCK_MAX ((size_t)8 << 20)
+#define CACHE_BYTES_MAX ((size_t)16 << 20)
 #define CACHE_ENTRIES 64
 #define CACHE_STEPS 8
 
@@ -140,7 +140,7 @@ static bool cache_take(size_t bytes, struct mapping *m)
 /* The lock is held. False: it has to be unmapped. */
 static bool cache_put(struct mapping m)
 {
-	size_t most = g_table_bytes / 4 > CACHE_BYTES_MAX ? g_table_bytes / 4 : CACHE_BYTES_MAX;
+	size_t most = g_table_bytes / 2 > CACHE_BYTES_MAX ? g_table_bytes / 2 : CACHE_BYTES_MAX;
 	size_t i;
 
 	if (m.bytes > CACHE_BLOCK_MAX || g_cache_bytes + m.bytes > most)

@@ -10,7 +10,7 @@
  * the system. Batches that one thread hands to another come back whole, and to fault the pages of
  * each in again costs more than the work on them.
  */
-#define KEEP_DIRTY_BYTES ((size_t)16 << 20)
+#define KEEP_DIRTY_BYTES ((size_t)8 << 20)
 
 #define KINDS 2
 
