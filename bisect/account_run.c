@@ -3,8 +3,10 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "harness/artifact.h"
 #include "harness/child.h"
 #include "harness/debuginfo.h"
+#include "harness/host.h"
 #include "harness/session_exact.h"
 #include "harness/session_samples.h"
 
@@ -122,33 +124,73 @@ static void take(const struct account_want *want, const struct callgrind_spec *s
 	if (!counted || !r->n)
 		return;
 	out->exact = r->outcome == CALLGRIND_EXACT;
-	char *object = want->kind == RUN_PRELOAD   ? x_strdup(r->object)
-		       : want->kind == RUN_LIBRARY ? linked_program(spec)
-						   : NULL;
-	account_of_sum(&r->sum, object, want->kind == RUN_LIBRARY ? allocator_entries : NULL,
-		       r->operations, out);
+	bool linked = want->kind == RUN_LIBRARY && spec->run.subject;
+	char *object = want->kind == RUN_PRELOAD ? x_strdup(r->object)
+		       : linked			 ? linked_program(spec)
+						 : NULL;
+	account_of_sum(&r->sum, object, linked ? allocator_entries : NULL, r->operations, out);
 	free(object);
+}
+
+/* How a case of a build is run. All-zero is valid; strings are its own but for the build's. */
+struct command {
+	char **argv, *library_path;
+	const char **env;
+	struct run_spec run;
+};
+
+static void command_release(struct command *c)
+{
+	bench_case_argv_release(c->argv);
+	free(c->env), free(c->library_path);
+	*c = (struct command){ 0 };
+}
+
+static int command_make(const struct account_want *want, const char *workloads, struct command *c,
+			struct error *e)
+{
+	const struct bench_case *k = want->c;
+	struct artifact file = { 0 };
+	size_t n = 0;
+	int rc = want->kind == RUN_LIBRARY ? artifact_read(want->build->artifact, &file, e) : 0;
+	c->argv = bench_case_argv(k, 1, workloads, want->build->prefix);
+	if (!rc && !strstr(k->command[0], "{prefix}")) {
+		char *program = session_find_program(c->argv[0]);
+		if (!program)
+			rc = error_set(e, -ENOENT, "workload %s: no program '%s'", k->workload,
+				       c->argv[0]);
+		free(c->argv[0]);
+		c->argv[0] = program ? program : x_strdup("");
+	}
+	while (k->environment && k->environment[n])
+		n++;
+	c->env = x_calloc(n + 2, sizeof(*c->env));
+	bool own = false;
+	for (size_t i = 0; i < n; i++) {
+		c->env[i] = k->environment[i];
+		own |= !strncmp(k->environment[i], "LD_LIBRARY_PATH=", 16);
+	}
+	if (!own)
+		c->env[n] = c->library_path =
+			session_library_path(want->kind, want->build->prefix);
+	/* What is linked with a library that is no allocator has no malloc to own. */
+	bool proves = want->kind == RUN_PRELOAD || file.owns_malloc;
+	c->run = (struct run_spec){ .kind = want->kind,
+				    .subject = proves ? want->build->artifact : NULL,
+				    .argv = (const char *const *)c->argv,
+				    .env = c->env,
+				    .timeout_ns = k->timeout_ns };
+	return rc;
 }
 
 static int count_one(const struct account_want *want, const char *workloads,
 		     struct account_count *out, struct error *e)
 {
-	char **argv = bench_case_argv(want->c, 1, workloads, want->build->prefix);
 	struct callgrind_result r = { 0 };
-	int rc = 0;
-	if (!strstr(want->c->command[0], "{prefix}")) {
-		char *program = session_find_program(argv[0]);
-		if (!program)
-			rc = error_set(e, -ENOENT, "workload %s: no program '%s'",
-				       want->c->workload, argv[0]);
-		free(argv[0]);
-		argv[0] = program ? program : x_strdup("");
-	}
+	struct command c = { 0 };
+	int rc = command_make(want, workloads, &c, e);
 	struct callgrind_spec spec = {
-		.run = { .kind = want->kind,
-			 .subject = want->kind == RUN_EXEC ? NULL : want->build->artifact,
-			 .argv = (const char *const *)argv,
-			 .env = (const char *const *)want->c->environment },
+		.run = c.run,
 		.repeats = 1,
 		.addresses = true,
 		.callers = want->kind == RUN_EXEC ? 0 : ACCOUNT_CALLERS,
@@ -164,7 +206,21 @@ static int count_one(const struct account_want *want, const char *workloads,
 	if (!rc)
 		take(want, &spec, &r, out);
 	callgrind_release(&r);
-	bench_case_argv_release(argv);
+	command_release(&c);
+	return rc;
+}
+
+int account_sample(const struct account_want *want, const char *workloads, double seconds,
+		   uint64_t enough, struct profile *out, struct error *e)
+{
+	struct command c = { 0 };
+	int cpu;
+	int rc = command_make(want, workloads, &c, e);
+	if (!rc && !want->c->by_wall && host_pick_cpus(1, &cpu) == 1)
+		c.run.cpu_plus_1 = (unsigned)cpu + 1;
+	if (!rc)
+		rc = profile_run(&c.run, &counter_linux, seconds, enough, out, e);
+	command_release(&c);
 	return rc;
 }
 

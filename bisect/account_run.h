@@ -5,6 +5,7 @@
 #include "bisect/build.h"
 #include "harness/callgrind.h"
 #include "harness/case.h"
+#include "harness/profile.h"
 
 /*
  * Make accounts: a build's case under callgrind with addresses and callers, mapped through the
@@ -32,7 +33,6 @@ struct account_count {
 
 /*
  * Told after each: how many of how many. By the caller's thread or another, never by two at once.
-
  */
 typedef void account_progress(void *ctx, size_t done, size_t n);
 
@@ -44,6 +44,13 @@ typedef void account_progress(void *ctx, size_t done, size_t n);
 int account_run(const struct account_want *want, size_t n, unsigned jobs, const char *workloads,
 		account_progress *progress, void *ctx, struct account_count *out, struct error *e);
 void account_count_release(struct account_count *c);
+
+/*
+ * Where the case's region spends its time, sampled as profile_run() says; the build's own link, the
+ * one that account_run() counts. *out: to be released with profile_release().
+ */
+int account_sample(const struct account_want *want, const char *workloads, double seconds,
+		   uint64_t enough, struct profile *out, struct error *e);
 
 /*
  * Account of a sum that is there already. object, entries, operations: as in account_input; 0

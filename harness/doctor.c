@@ -7,6 +7,7 @@
 #include "harness/callgrind.h"
 #include "harness/child.h"
 #include "harness/host.h"
+#include "harness/profile.h"
 #include "harness/tsc.h"
 
 #include <assert.h>
@@ -115,6 +116,23 @@ static void check_hardware(struct examination *x)
 		   "core_cycles_est remain");
 	buf_release(&advice);
 	buf_release(&list);
+}
+
+static void check_sampling(struct examination *x)
+{
+	struct profile p;
+	struct error e = { 0 };
+	char why[400];
+	int rc = profile_try(x->os, &p, &e);
+	if (rc)
+		snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, e.text);
+	else if (p.why)
+		snprintf(why, sizeof(why), "by a timer; the PMU's cycles are not sampled here");
+	else
+		snprintf(why, sizeof(why), "cycles of the PMU, precise_ip %u", p.precise);
+	doctor_add(x->d, "sampled addresses", false, !rc, why,
+		   "'sysctl kernel.perf_event_paranoid=2', or outside the container; without them 'account --cycles' tells no cycles by function");
+	profile_release(&p);
 }
 
 /* One event of the kernel's own, counted on this thread. */
@@ -341,6 +359,7 @@ void doctor_examine(const struct counter_os *os, const char *place, const char *
 	check_callgrind(&x);
 	check_hardware(&x);
 	check_software(&x);
+	check_sampling(&x);
 	check_msr(&x);
 	check_tsc(&x);
 	check_cpus(&x);

@@ -16,6 +16,14 @@ void session_arm_release(struct arm_state *a)
 	relink_close(a->relink);
 }
 
+char *session_library_path(enum run_kind kind, const char *prefix)
+{
+	char *lib = prefix && kind != RUN_PRELOAD ? x_printf("%s/lib", prefix) : NULL;
+	char *variable = lib && fs_exists(lib) ? x_printf("LD_LIBRARY_PATH=%s", lib) : NULL;
+	free(lib);
+	return variable;
+}
+
 int session_arm_fill(struct session *s, struct arm_state *a, const struct session_arm *spec, const char *link_name, struct error *e)
 {
 	*a = (struct arm_state){
@@ -31,10 +39,7 @@ int session_arm_fill(struct session *s, struct arm_state *a, const struct sessio
 		a->environment = x_calloc(n_env + 1, sizeof(*a->environment));
 	for (size_t i = 0; i < n_env; i++)
 		a->environment[i] = x_strdup(spec->environment[i]);
-	char *lib = a->prefix && a->kind != RUN_PRELOAD ? x_printf("%s/lib", a->prefix) : NULL;
-	if (lib && fs_exists(lib))
-		a->library_path = x_printf("LD_LIBRARY_PATH=%s", lib);
-	free(lib);
+	a->library_path = session_library_path(a->kind, a->prefix);
 	struct artifact info = { 0 };
 	int rc = a->artifact ? artifact_read(a->artifact, &info, e) : 0;
 	if (rc)
@@ -80,7 +85,6 @@ const char **session_arm_env(const struct arm_state *a, const struct bench_case 
 	add(env, &n, a->environment);
 	for (size_t i = 0; i < n; i++)
 		own |= !strncmp(env[i], "LD_LIBRARY_PATH=", 16);
-	/* Prefixes move after the build, so that the path which the program was linked with leads nowhere. */
 	env[n] = own ? NULL : a->library_path;
 	return env;
 }

@@ -62,3 +62,9 @@ const char *session_figure_metric(const struct bench_case *c);
 
 /* Absolute path of an executable, by path or by PATH; NULL when there is none. Caller frees. */
 char *session_find_program(const char *name);
+
+/*
+ * "LD_LIBRARY_PATH=PREFIX/lib" for programs of a prefix that has libraries: prefixes move after the build, so that the path which the
+ * program was linked with leads nowhere. NULL: not needed. Caller frees.
+ */
+char *session_library_path(enum run_kind kind, const char *prefix);
