@@ -172,7 +172,7 @@ int account_listing(const struct account *a, const char *function, struct accoun
 		    struct error *e)
 {
 	*out = (struct account_listing){ 0 };
-	const char *object = collect(a, function, out);
+	const char *object = out->object = collect(a, function, out);
 	int rc =
 		object ? 0
 		       : error_set(e, -ENOENT,
@@ -205,4 +205,65 @@ void account_listing_release(struct account_listing *l)
 	}
 	free(l->items);
 	*l = (struct account_listing){ 0 };
+}
+
+/* An instruction without the addresses that it names: "jne 1234 <free+0x18>", "mov 0x2e1(%rip),%rax # 4010 <pool>". */
+static uint64_t likeness(const char *text)
+{
+	uint64_t h = 1469598103934665603u;
+	size_t n = strcspn(text, "#<");
+	bool jumps = text[n] == '<', relative = strstr(text, "(%rip)") != NULL;
+	for (size_t i = 0; i < n; i++) {
+		if (jumps && text[i] == ' ')
+			break; /* what follows is an address */
+		if (relative && text[i] == '0' && text[i + 1] == 'x')
+			i += strcspn(text + i, "(");
+		if (text[i] != ' ')
+			h = (h ^ (unsigned char)text[i]) * 1099511628211u;
+	}
+	return h;
+}
+
+static uint64_t *likenesses(const struct account_listing *l)
+{
+	uint64_t *h = x_calloc(l->n + 1, sizeof(*h));
+	for (size_t i = 0; i < l->n; i++)
+		h[i] = likeness(l->items[i].text);
+	return h;
+}
+
+/* Longest common subsequence, by the table of all pairs. */
+size_t account_listing_align(const struct account_listing *a, const struct account_listing *b,
+			     struct account_pair **rows)
+{
+	size_t n = a->n, m = b->n, out = 0, i = 0, k = 0;
+	*rows = x_calloc(n + m + 1, sizeof(**rows));
+	if (n > ACCOUNT_ALIGN_MAX || m > ACCOUNT_ALIGN_MAX) {
+		for (; out < n || out < m; out++)
+			(*rows)[out] = (struct account_pair){ out < n ? out : NONE,
+							      out < m ? out : NONE };
+		return out;
+	}
+	uint64_t *x = likenesses(a), *y = likenesses(b);
+	uint16_t *best = x_calloc((n + 1) * (m + 1), sizeof(*best));
+	for (size_t r = n; r-- > 0;)
+		for (size_t c = m; c-- > 0;) {
+			uint16_t skip_a = best[(r + 1) * (m + 1) + c],
+				 skip_b = best[r * (m + 1) + c + 1];
+			best[r * (m + 1) + c] =
+				x[r] == y[c] ? (uint16_t)(best[(r + 1) * (m + 1) + c + 1] + 1)
+				: skip_a > skip_b ? skip_a
+						  : skip_b;
+		}
+	while (i < n || k < m) {
+		if (i < n && k < m && x[i] == y[k])
+			(*rows)[out++] = (struct account_pair){ i++, k++ };
+		else if (k == m || (i < n && best[(i + 1) * (m + 1) + k] >=
+						     best[i * (m + 1) + k + 1]))
+			(*rows)[out++] = (struct account_pair){ i++, NONE };
+		else
+			(*rows)[out++] = (struct account_pair){ NONE, k++ };
+	}
+	free(x), free(y), free(best);
+	return out;
 }

@@ -22,6 +22,7 @@ struct account_instruction {
 struct account_listing {
 	struct account_instruction *items; /* ascending address */
 	size_t n;
+	const char *object;  /* the file that has them; the account's */
 	double calls_per_op; /* of the function, over all paths */
 	double per_op;       /* = sum of items */
 };
@@ -33,6 +34,19 @@ struct account_listing {
 int account_listing(const struct account *a, const char *function, struct account_listing *out,
 		    struct error *e);
 void account_listing_release(struct account_listing *l);
+
+/*
+ * Two listings side by side: rows of indices, SIZE_MAX where a side has nothing. Equal instructions
+ * stand in one row, as many as can be without changing an order; equal are those that differ in
+ * addresses alone, which a jump names and a longer function moves. Longer listings than
+ * ACCOUNT_ALIGN_MAX stand side by side from the top. *rows: the caller frees. Returns how many. Pure.
+ */
+#define ACCOUNT_ALIGN_MAX 3000
+struct account_pair {
+	size_t a, b;
+};
+size_t account_listing_align(const struct account_listing *a, const struct account_listing *b,
+			     struct account_pair **rows);
 
 /*
  * The address and text of a line of `objdump -d --no-show-raw-insn`; false for any other line.

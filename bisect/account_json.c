@@ -62,11 +62,13 @@ json_t *account_json(const struct account_count *c)
 		json_array_append_new(rows, row_json(a, i));
 	json_t *more = json_pack(
 		"{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:b, s:o, s:o}", "source", "callgrind",
-		"unit", "instructions/op", "operations", (json_int_t)a->operations,
+		"unit", c->per_run ? "instructions/run" : "instructions/op", "operations",
+		(json_int_t)a->operations,
 		"instructions_of_region", (json_int_t)(a->total_ir + 0.5), "total",
 		a->total_ir / ops, "unattributed", a->unattributed_ir / ops, "by_symbol",
 		a->by_symbol_ir / ops, "divided", a->divided_ir / ops, "debug_information",
 		c->has_debuginfo, "paths", paths, "functions", rows);
+	json_object_set_new(more, "mapping_seconds", json_real(c->mapping_s));
 	json_object_update(j, more);
 	json_decref(more);
 	return j;

@@ -11,39 +11,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char help_account[] = "what each function of the subject costs, and which of it is on the "
-			    "fast path\n"
-			    "\n"
-			    "usage: hakperf account [OPTION ...] REV\n"
-			    "       hakperf account [OPTION ...] A B\n"
-			    "       hakperf account [OPTION ...] --split COMMIT\n"
-			    "\n"
-			    "Counts the instructions of the region of interest by callgrind, "
-			    "exactly, and says where they went: malloc, free and the\n"
-			    "other entry points apart, by function and by code inlined into it. "
-			    "With two revisions: what is new, gone, grown or\n"
-			    "moved, by part, and beside each hunk of the difference what its lines "
-			    "cost before and after.\n"
-			    "\n"
-			    "  --workload W   workload of hakperf.ini; default: those of [main] "
-			    "exact\n"
-			    "  --class C      its size class; default: all, and the one of [main] "
-			    "bisect in full\n"
-			    "  --variant V    build variant; default: the first\n"
-			    "  --where F      is function F on the fast path: what it costs there, "
-			    "and what removing it can bring at most\n"
-			    "  --asm F        the instructions of F that ran, with counts, source "
-			    "lines and inlined code; of two revisions side by side\n"
-			    "  --split        which hunks of the commit carry its change: in "
-			    "groups that build, put on the parent and taken off again\n"
-			    "  --cycles       cycles per operation too: counted where there is a "
-			    "PMU, else estimated; a few seconds a case\n"
-			    "  --all          every row, however cheap\n"
-			    "  --wait T       wait for another session of this machine (default "
-			    "0)\n"
-			    "  --db FILE, --config FILE, --json\n"
-			    "\n"
-			    "Exit: 0 answered, 2 wrong use, 3 not possible here.\n";
+const char help_account[] =
+	"what each function of the subject costs, and which of it is on the fast path\n"
+	"\n"
+	"usage: hakperf account [OPTION ...] REV\n"
+	"       hakperf account [OPTION ...] A B\n"
+	"       hakperf account [OPTION ...] --split COMMIT\n"
+	"\n"
+	"Counts the instructions of the region of interest by callgrind, exactly, and says where\n"
+	"they went: malloc, free and the other entry points apart, by function and by code inlined\n"
+	"into it. With two revisions: what is new, gone, grown or moved, by part, and beside each\n"
+	"hunk of the difference what its lines cost before and after.\n"
+	"\n"
+	"  --workload W   workload of hakperf.ini; default: those of [main] exact\n"
+	"  --class C      its size class; default: all, and the one of [main] bisect in full\n"
+	"  --variant V    build variant; default: the first\n"
+	"  --where F      is function F on the fast path: its cost, and what removing it can bring\n"
+	"  --asm F        the instructions of F that ran, with counts, source lines and inlined\n"
+	"                 code; of two revisions side by side; with --cycles their time too\n"
+	"  --split        which hunks of the commit carry its change: in groups that build, put on\n"
+	"                 the parent and taken off again\n"
+	"  --cycles       cycles per operation too, by a PMU or estimated, and by function,\n"
+	"                 sampled; a few seconds a case\n"
+	"  --all          every row, however cheap\n"
+	"  --wait T       wait for another session of this machine (default 0)\n"
+	"  --db FILE, --config FILE, --json\n"
+	"\n"
+	"Exit: 0 answered, 2 wrong use, 3 not possible here.\n";
 
 struct asked {
 	const char *workload, *class_name, *variant, *config, *db, *where, *listing;
@@ -200,6 +194,35 @@ int accounting_count(struct accounting *x, struct error *e)
 	return rc;
 }
 
+static void add_change(const struct accounting *x, size_t k, json_t *j)
+{
+	const struct account *a = &accounting_of(x, k, 0)->account,
+			     *b = &accounting_of(x, k, 1)->account;
+	const struct config *c = &x->m.p->config;
+	struct account_diff d;
+	struct account_hunks h;
+	account_diff_make(a, b, &x->diff, c->parts, c->n_parts, &d);
+	account_hunks_make(a, b, &x->diff, &h);
+	json_object_set_new(j, "difference", account_diff_json(&d));
+	json_object_set_new(j, "by_hunk", account_hunks_json(&h, &x->diff));
+	account_diff_release(&d);
+	account_hunks_release(&h);
+}
+
+json_t *accounting_change_json(const struct accounting *x, size_t k)
+{
+	char name[128];
+	const struct account_count *a = accounting_of(x, k, 0), *b = accounting_of(x, k, 1);
+	json_t *j = json_pack("{s:s, s:s, s:s}", "case",
+			      bench_case_name(&x->m.cases[k].c, name, sizeof(name)), "parent",
+			      x->m.arms[0].commit.id, "commit", x->m.arms[1].commit.id);
+	if (a->counted && b->counted)
+		add_change(x, k, j);
+	else
+		json_object_set_new(j, "not_counted", cli_json_string(a->counted ? b->why : a->why));
+	return j;
+}
+
 static json_t *case_json(const struct accounting *x, size_t k)
 {
 	char name[128];
@@ -212,19 +235,8 @@ static json_t *case_json(const struct accounting *x, size_t k)
 		json_array_append_new(list, one);
 	}
 	json_object_set_new(j, "accounts", list);
-	if (x->m.n_arms < 2 || !accounting_of(x, k, 0)->counted || !accounting_of(x, k, 1)->counted)
-		return j;
-	const struct account *a = &accounting_of(x, k, 0)->account,
-			     *b = &accounting_of(x, k, 1)->account;
-	const struct config *c = &x->m.p->config;
-	struct account_diff d;
-	struct account_hunks h;
-	account_diff_make(a, b, &x->diff, c->parts, c->n_parts, &d);
-	account_hunks_make(a, b, &x->diff, &h);
-	json_object_set_new(j, "difference", account_diff_json(&d));
-	json_object_set_new(j, "by_hunk", account_hunks_json(&h, &x->diff));
-	account_diff_release(&d);
-	account_hunks_release(&h);
+	if (x->m.n_arms == 2 && accounting_of(x, k, 0)->counted && accounting_of(x, k, 1)->counted)
+		add_change(x, k, j);
 	return j;
 }
 
@@ -240,6 +252,12 @@ static int answer_json(struct accounting *x, const struct asked *a, char **revis
 			for (size_t i = 0; i < x->m.n_arms; i++)
 				json_array_append_new(costs, accounting_costs_json(x, k, i, e));
 			json_object_set_new(one, "costs", costs);
+		}
+		if (x->samples) {
+			json_t *sampled = json_array();
+			for (size_t i = 0; i < x->m.n_arms; i++)
+				json_array_append_new(sampled, accounting_sampled_json(x, k, i, e));
+			json_object_set_new(one, "sampled", sampled);
 		}
 		if (a->where)
 			json_object_set_new(one, "where",
@@ -303,6 +321,8 @@ static int answer_text(struct accounting *x, const struct asked *a, struct error
 	}
 	if (x->timed)
 		show_account_cycles(x, stdout, e);
+	if (x->samples)
+		show_account_sampled(x, x->detail, stdout, e);
 	return 0;
 }
 
@@ -311,6 +331,7 @@ void accounting_release(struct accounting *x)
 	for (size_t i = 0; x->counts && i < x->m.n_cases * x->m.n_arms; i++)
 		account_count_release(&x->counts[i]);
 	free(x->counts);
+	accounting_samples_release(x);
 	diff_release(&x->diff);
 	measure_release(&x->m);
 }
@@ -366,6 +387,8 @@ int cmd_account(int argc, char **argv)
 		rc = accounting_count(&x, &e);
 	if (!rc && timed && (a.cycles || ran_anywhere(&x, a.where)))
 		rc = accounting_time(&x, "account", a.wait, &e);
+	if (!rc && x.timed)
+		rc = accounting_sample(&x, &e);
 	if (!rc)
 		rc = a.json ? answer_json(&x, &a, argv + optind, argc - optind, &e)
 			    : answer_text(&x, &a, &e);

@@ -17,7 +17,7 @@ static void release_borrowed(struct accounting *x)
 }
 
 static int account_for(struct project *p, const struct bench_case *c, const char *variant,
-		       const char *id, FILE *to, struct error *e)
+		       const char *id, FILE *to, json_t *list, struct error *e)
 {
 	struct accounting x = { 0 };
 	struct history_commit culprit = { 0 }, parent = { 0 };
@@ -39,7 +39,9 @@ static int account_for(struct project *p, const struct bench_case *c, const char
 	x.m.n_cases = 1;
 	if (!rc)
 		rc = accounting_count(&x, e);
-	if (!rc) {
+	if (!rc && list)
+		json_array_append_new(list, accounting_change_json(&x, 0));
+	if (!rc && to) {
 		fprintf(to, "\nwhat %s changed (hakperf account tells more):\n",
 			x.m.arms[1].commit.short_id);
 		show_account_diff(&x, 0, to);
@@ -51,18 +53,21 @@ static int account_for(struct project *p, const struct bench_case *c, const char
 }
 
 int account_culprits(struct project *p, const struct bench_case *c, const char *variant,
-		     const json_t *result, FILE *to, struct error *e)
+		     json_t *result, FILE *to, struct error *e)
 {
 	size_t i;
-	json_t *culprit;
+	json_t *culprit, *list;
 	int rc = 0;
 	if (!c->exact)
 		return 0;
+	list = to ? NULL : json_array();
 	json_array_foreach(json_object_get(result, "culprits"), i, culprit)
 	{
 		const char *id = json_string_value(json_object_get(culprit, "commit"));
 		if (!rc && id && i < CULPRITS_MAX)
-			rc = account_for(p, c, variant, id, to, e);
+			rc = account_for(p, c, variant, id, to, list, e);
 	}
+	if (list)
+		json_object_set_new(result, "accounts", list);
 	return rc;
 }

@@ -69,13 +69,33 @@ static int slopes(struct measure *m, size_t k, size_t arm, const char *metric, d
 	return rc < 0 ? rc : (int)n;
 }
 
-bool accounting_cost(struct accounting *x, size_t k, size_t arm, const char *metric,
-		     struct accounting_cost *out, struct error *e)
+/* CPU time of runs of N, ascending: what there is of a program that tells no operations. */
+static int run_times(struct measure *m, size_t k, size_t arm, double *out, size_t max,
+		     struct error *e)
 {
-	double v[64];
-	int n = x->timed && x->m.cases[k].timed && x->m.arms[arm].ok
-			? slopes(&x->m, k, arm, metric, v, 64, e)
-			: 0;
+	static const char sql[] = "SELECT sample.value FROM round CROSS JOIN run ON run.round_id = "
+				  "round.id CROSS JOIN sample ON sample.run_id = run.id"
+				  " CROSS JOIN metric ON metric.id = sample.metric_id"
+				  " WHERE round.session_id = :session AND round.case_id = :case "
+				  "AND round.kind = 'timed' AND run.outcome = 'ok'"
+				  " AND run.multiplier = 1 AND run.arm_id = :arm AND metric.name = "
+				  "'cpu_ns' AND run.operations IS NULL ORDER BY round.id";
+	struct store_rows *r = rows_open(m->p->store, sql);
+	rows_bind_int(r, ":session", session_id(m->session));
+	rows_bind_int(r, ":case", session_case_id(m->session, m->cases[k].index));
+	rows_bind_int(r, ":arm", session_arm_id(m->session, m->arms[arm].arm));
+	size_t n = 0;
+	int rc;
+	while ((rc = rows_next(r, e)) > 0)
+		if (n < max)
+			out[n++] = rows_real(r, 0);
+	rows_close(r);
+	qsort(out, n, sizeof(*out), by_value);
+	return rc < 0 ? rc : (int)n;
+}
+
+static bool cost_of(const char *metric, const double *v, int n, struct accounting_cost *out)
+{
 	if (n <= 0)
 		return false;
 	*out = (struct accounting_cost){ .metric = metric,
@@ -84,6 +104,26 @@ bool accounting_cost(struct accounting *x, size_t k, size_t arm, const char *met
 					 .most = v[n - 1],
 					 .rounds = (size_t)n };
 	return true;
+}
+
+bool accounting_cost(struct accounting *x, size_t k, size_t arm, const char *metric,
+		     struct accounting_cost *out, struct error *e)
+{
+	double v[64];
+	int n = x->timed && x->m.cases[k].timed && x->m.arms[arm].ok
+			? slopes(&x->m, k, arm, metric, v, 64, e)
+			: 0;
+	return cost_of(metric, v, n, out);
+}
+
+bool accounting_run_time(struct accounting *x, size_t k, size_t arm, struct accounting_cost *out,
+			 struct error *e)
+{
+	double v[64];
+	int n = x->timed && x->m.cases[k].timed && x->m.arms[arm].ok
+			? run_times(&x->m, k, arm, v, 64, e)
+			: 0;
+	return cost_of("cpu_ns", v, n, out);
 }
 
 bool accounting_cycles(struct accounting *x, size_t k, size_t arm, struct accounting_cost *out,
@@ -99,6 +139,12 @@ static void cost_row(struct accounting *x, struct table *t, size_t k, size_t arm
 	char name[128], n[7][64];
 	const struct account_count *a = accounting_of(x, k, arm);
 	bench_case_name(&x->m.cases[k].c, name, sizeof(name));
+	if (accounting_run_time(x, k, arm, &c, e)) {
+		snprintf(n[0], 64, "%.3f … %.3f ms", c.least * 1e-6, c.most * 1e-6);
+		snprintf(n[1], 64, "%.3f ms a run", c.per_op * 1e-6);
+		table_row(t, name, x->m.arms[arm].label, "–", n[0], n[1], "–", "–", "–", c.metric);
+		return;
+	}
 	if (!accounting_cycles(x, k, arm, &c, e)) {
 		table_row(t, name, x->m.arms[arm].label, "not measured", "", "", "", "", "", "");
 		return;
@@ -158,5 +204,12 @@ json_t *accounting_costs_json(struct accounting *x, size_t k, size_t arm, struct
 		if (accounting_cost(x, k, arm, metrics[i], &c, e))
 			json_object_set_new(j, metrics[i], cost_json(&c));
 	}
+	struct accounting_cost c;
+	if (accounting_run_time(x, k, arm, &c, e))
+		json_object_set_new(j, "cpu_ns",
+				    json_pack("{s:f, s:s, s:s, s:s, s:I, s:f, s:f}", "value",
+					      c.per_op, "unit", "per run", "metric", c.metric,
+					      "source", "runs of N, median of rounds", "rounds",
+					      (json_int_t)c.rounds, "least", c.least, "most", c.most));
 	return j;
 }

@@ -27,9 +27,16 @@ static double gain(double share)
 	return share < 1 ? share / (1 - share) : INFINITY;
 }
 
+struct sampled {
+	bool known;
+	double share, error;
+};
+
 static void where_path(const struct account *a, size_t p, const struct account_function *f,
-		       const struct accounting_cost *c, json_t *list, FILE *to)
+		       const struct accounting_cost *c, const struct sampled *s, json_t *list,
+		       FILE *to)
 {
+	char time[80] = "";
 	double ops = (double)a->operations, per_op = f->inclusive_ir / ops,
 	       calls = a->paths[p].calls, total = a->total_ir / ops;
 	char most[200] = "";
@@ -44,16 +51,19 @@ static void where_path(const struct account *a, size_t p, const struct account_f
 			 "; no bound by instructions on what removing it brings (+%.1f %% at the "
 			 "loop's mean cost)",
 			 100 * mean);
+	if (s->known)
+		snprintf(time, sizeof(time), ", %.1f ± %.1f %% of the samples", 100 * s->share,
+			 100 * s->error);
 	if (to)
 		fprintf(to,
 			"%s: reached in %.1f %% of calls of %s, %.2f instructions per operation "
-			"(%.2f itself), %.1f %% of the loop's%s%s\n",
+			"(%.2f itself), %.1f %% of the loop's%s%s%s\n",
 			f->inlined && !f->own ? "inlined"
 			: f->inlined          ? "called and inlined"
 					      : "called",
 			100 * f->reached, a->paths[p].name, per_op, f->self_ir / ops,
-			100 * per_op / total, f->fast_ir <= 0 ? ", all on the slow path" : "",
-			most);
+			100 * per_op / total, time,
+			f->fast_ir <= 0 ? ", all on the slow path" : "", most);
 	json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:f, s:b, s:b, s:f}", "path", a->paths[p].name,
 			      "reached", f->reached, "calls", f->calls / ops, "self",
 			      f->self_ir / ops, "inclusive", per_op, "inlined", f->inlined,
@@ -61,6 +71,7 @@ static void where_path(const struct account *a, size_t p, const struct account_f
 	json_object_set_new(j, "calls_per_call",
 			    calls > 0 ? json_real(f->calls / calls) : json_null());
 	json_object_set_new(j, "gain_at_most", isfinite(z) ? json_real(z) : json_null());
+	json_object_set_new(j, "sampled_share", s->known ? json_real(s->share) : json_null());
 	json_array_append_new(list, j);
 }
 
@@ -96,7 +107,9 @@ json_t *accounting_where(struct accounting *x, size_t k, const char *function, F
 			continue;
 		if (to)
 			fprintf(to, "%s in %s, ", function, name);
-		where_path(&count->account, p, &f, costed ? &c : NULL, list, to);
+		struct sampled s = { 0 };
+		s.known = accounting_sampled(x, k, 0, p, function, &s.share, &s.error);
+		where_path(&count->account, p, &f, costed ? &c : NULL, &s, list, to);
 	}
 	if (!json_array_size(list)) {
 		bool known = in_build(x, function);
@@ -121,40 +134,56 @@ json_t *accounting_where(struct accounting *x, size_t k, const char *function, F
 	return list;
 }
 
-static char *one_side(const struct account_listing *l, size_t i)
+/* cycles: of an operation, NAN where nothing was sampled. */
+static char *one_side(const struct accounting *x, size_t k, size_t arm, double cycles,
+		      const struct account_listing *l, size_t i)
 {
+	char sampled[48] = "";
 	if (i >= l->n)
 		return x_strdup("");
-	const struct account_instruction *x = &l->items[i];
-	const char *slash = strrchr(x->file, '/');
-	double times = l->calls_per_op > 0 ? x->per_op / l->calls_per_op : x->per_op;
-	return x_printf("%6.2f  %-44s %s:%u%s%s", times, x->text, slash ? slash + 1 : x->file,
-			x->line, *x->chain ? "  ↳ " : "", x->chain);
+	const struct account_instruction *it = &l->items[i];
+	const char *slash = strrchr(it->file, '/');
+	double times = l->calls_per_op > 0 ? it->per_op / l->calls_per_op : it->per_op;
+	double share = isfinite(cycles) ? accounting_sampled_at(x, k, arm, l->object, it->address)
+					: NAN;
+	if (isfinite(share))
+		snprintf(sampled, sizeof(sampled), share > 0 ? "%6.2f  " : "     ·  ",
+			 share * cycles);
+	return x_printf("%6.2f  %s%-44s %s:%u%s%s", times, sampled, it->text,
+			slash ? slash + 1 : it->file, it->line, *it->chain ? "  ↳ " : "",
+			it->chain);
 }
 
 static void asm_head(const struct accounting *x, size_t arm, const struct account_listing *l,
-		     const char *function, FILE *to)
+		     const char *function, bool sampled, FILE *to)
 {
 	fprintf(to, "%s%s%s of %s: %zu instructions ran, %.2f per operation",
 		table_colour(TABLE_BOLD), function, table_colour(TABLE_PLAIN), x->m.arms[arm].label,
 		l->n, l->per_op);
 	if (l->calls_per_op > 0)
-		fprintf(to, ", %.2f per call (first column: executions per call)",
-			l->per_op / l->calls_per_op);
+		fprintf(to, ", %.2f per call (first column: executions per call%s)",
+			l->per_op / l->calls_per_op,
+			sampled ? "; second: sampled cycles per operation of the loop" : "");
 	fputc('\n', to);
 }
 
-static json_t *listing_json(const struct account_listing *l)
+static json_t *listing_json(const struct accounting *x, size_t k, size_t arm, double cycles,
+			    const struct account_listing *l)
 {
 	json_t *items = json_array();
 	for (size_t i = 0; i < l->n; i++) {
-		const struct account_instruction *x = &l->items[i];
-		json_array_append_new(
-			items, json_pack("{s:I, s:o, s:f, s:o, s:i, s:o, s:b}", "address",
-					 (json_int_t)x->address, "text", cli_json_string(x->text),
-					 "executions", x->per_op, "file", cli_json_string(x->file),
-					 "line", (int)x->line, "inlined", cli_json_string(x->chain),
-					 "after_gap", x->gap));
+		const struct account_instruction *it = &l->items[i];
+		json_t *one = json_pack("{s:I, s:o, s:f, s:o, s:i, s:o, s:b}", "address",
+					(json_int_t)it->address, "text", cli_json_string(it->text),
+					"executions", it->per_op, "file", cli_json_string(it->file),
+					"line", (int)it->line, "inlined",
+					cli_json_string(it->chain), "after_gap", it->gap);
+		double share = isfinite(cycles) ? accounting_sampled_at(x, k, arm, l->object,
+									 it->address)
+						: NAN;
+		if (isfinite(share))
+			json_object_set_new(one, "cycles", json_real(share * cycles));
+		json_array_append_new(items, one);
 	}
 	return json_pack("{s:f, s:f, s:o}", "instructions", l->per_op, "calls", l->calls_per_op,
 			 "listing", items);
@@ -164,13 +193,17 @@ int accounting_asm(struct accounting *x, size_t k, const char *function, FILE *t
 		   struct error *e)
 {
 	struct account_listing l[2] = { 0 };
+	double cycles[2] = { NAN, NAN };
 	struct table *t = table_new(x->m.n_arms, "ll");
-	size_t longest = 0, have = 0;
+	size_t have = 0;
 	int rc = 0;
 	*out = json_array();
 	for (size_t a = 0; a < x->m.n_arms && a < 2; a++) {
 		struct error why = { 0 };
+		struct accounting_cost cost;
 		const struct account_count *c = accounting_of(x, k, a);
+		if (x->samples && accounting_cycles(x, k, a, &cost, &why))
+			cycles[a] = cost.per_op;
 		rc = c->counted ? account_listing(&c->account, function, &l[a], &why)
 				: error_set(&why, -ENODATA, "not counted: %s", c->why);
 		if (rc) {
@@ -183,16 +216,19 @@ int accounting_asm(struct accounting *x, size_t k, const char *function, FILE *t
 		}
 		have++;
 		if (to)
-			asm_head(x, a, &l[a], function, to);
-		json_array_append_new(*out, listing_json(&l[a]));
-		longest = l[a].n > longest ? l[a].n : longest;
+			asm_head(x, a, &l[a], function, isfinite(cycles[a]), to);
+		json_array_append_new(*out, listing_json(x, k, a, cycles[a], &l[a]));
 	}
-	for (size_t i = 0; i < longest; i++) {
-		char *left = one_side(&l[0], i), *right = one_side(&l[1], i);
+	struct account_pair *rows;
+	size_t n_rows = account_listing_align(&l[0], &l[1], &rows);
+	for (size_t i = 0; i < n_rows; i++) {
+		char *left = one_side(x, k, 0, cycles[0], &l[0], rows[i].a),
+		     *right = one_side(x, k, 1, cycles[1], &l[1], rows[i].b);
 		x->m.n_arms == 2 ? table_row(t, left, right) : table_row(t, left);
 		free(left), free(right);
 	}
-	if (to && longest)
+	free(rows);
+	if (to && n_rows)
 		table_print(t, to);
 	table_free(t);
 	account_listing_release(&l[0]), account_listing_release(&l[1]);

@@ -179,6 +179,8 @@ int cmd_bisect(int argc, char **argv)
 	if (!rc) {
 		if (a.fail_on && found_regression(result))
 			exit_code = CLI_FAIL_ON;
+		if (a.json && account_culprits(&p, &c, a.variant, result, NULL, &e))
+			cli_warn("no account of the culprit: %s", e.text);
 		if (a.json)
 			cli_envelope("bisect", json_pack("{s:o, s:o, s:s}", "good", cli_json_string(good), "bad", cli_json_string(bad), "metric",
 							 a.metric ? a.metric : "auto"), json_incref(result));

@@ -65,6 +65,27 @@ static char *clean(const char *s)
 	return buf_detach(&b);
 }
 
+/* What is not exact, and why. */
+static void show_remarks(const struct accounting *x, FILE *to)
+{
+	for (size_t k = 0; k < x->m.n_cases; k++)
+		for (size_t arm = 0; arm < x->m.n_arms; arm++) {
+			const struct account_count *c = accounting_of(x, k, arm);
+			char name[128];
+			if (c->counted && c->per_run && !arm)
+				fprintf(to, "%s: the program tells no operations: 'op' is a whole run\n",
+					bench_case_name(&x->m.cases[k].c, name, sizeof(name)));
+			if (c->counted && c->exact)
+				continue;
+			char *why = clean(c->why);
+			fprintf(to, "%s, %s: %s: %s\n",
+				bench_case_name(&x->m.cases[k].c, name, sizeof(name)),
+				x->m.arms[arm].label, c->counted ? "not exact" : "not counted",
+				why);
+			free(why);
+		}
+}
+
 void show_account_paths(const struct accounting *x, FILE *to)
 {
 	struct table *t = table_new(8, "llrrrrrr");
@@ -93,9 +114,10 @@ void show_account_paths(const struct accounting *x, FILE *to)
 	}
 	table_print(t, to);
 	table_free(t);
-	fputs("Instructions by callgrind, exact. Fast path: code that at least half of a path's "
-	      "calls reach; 'leave it': calls that go on into slower code.\n",
+	fputs("Instructions by callgrind. Fast path: code that at least half of a path's calls "
+	      "reach; 'leave it': calls that go on into slower code.\n",
 	      to);
+	show_remarks(x, to);
 }
 
 static void add_row(struct table *t, const struct account *a, size_t i)
@@ -128,19 +150,23 @@ void show_account_rows(const struct accounting *x, size_t case_index, FILE *to)
 	}
 	const struct account *a = &c->account;
 	double ops = (double)a->operations, shown_all = 0;
+	const char *op = c->per_run ? "run" : "op";
 	for (size_t k = 0; k < a->n_paths; k++) {
 		size_t p = (k + 1) % a->n_paths, hidden = 0;
 		double rest = 0;
 		if (a->paths[p].ir <= 0)
 			continue;
-		fprintf(to, "\n%s%s, %s%s: %s calls/op, %s instructions/call, %s/op\n",
+		char head[3][24];
+		fprintf(to, "\n%s%s, %s%s: %s calls/%s, %s instructions/call, %s/%s\n",
 			table_colour(TABLE_BOLD), name, a->paths[p].name, table_colour(TABLE_PLAIN),
-			figure(a->paths[p].calls / ops, n[0], 48),
+			figure(a->paths[p].calls / ops, n[0], 48), op,
 			figure(a->paths[p].ir / a->paths[p].calls, n[1], 48),
-			figure(a->paths[p].ir / ops, n[2], 48));
+			figure(a->paths[p].ir / ops, n[2], 48), op);
+		snprintf(head[0], 24, "calls/%s", op), snprintf(head[1], 24, "self/%s", op),
+			snprintf(head[2], 24, "with all/%s", op);
 		struct table *t = table_new(7, "lrrrrrl");
-		table_head(t, "function", "reached", "calls/op", "self/call", "self/op",
-			   "with all/op", "where");
+		table_head(t, "function", "reached", head[0], "self/call", head[1], head[2],
+			   "where");
 		for (size_t i = 0; i < a->n_rows; i++) {
 			if (a->rows[i].path != p)
 				continue;
@@ -162,13 +188,13 @@ void show_account_rows(const struct accounting *x, size_t case_index, FILE *to)
 		shown_all += a->paths[p].ir;
 	}
 	fprintf(to,
-		"\n%s: %s instructions/op on all paths, the region's exact count: %s/op; "
-		"unattributed %s/op",
-		name, figure(shown_all / ops, n[0], 48), figure(a->total_ir / ops, n[1], 48),
-		figure(a->unattributed_ir / ops, n[2], 48));
+		"\n%s: %s instructions/%s on all paths, the region's %s: %s/%s; unattributed %s/%s",
+		name, figure(shown_all / ops, n[0], 48), op, c->exact ? "exact count" : "count",
+		figure(a->total_ir / ops, n[1], 48), op, figure(a->unattributed_ir / ops, n[2], 48),
+		op);
 	if (a->divided_ir > 0)
-		fprintf(to, "; divided among paths by proportion: %s/op",
-			figure(a->divided_ir / ops, n[3], 48));
+		fprintf(to, "; divided among paths by proportion: %s/%s",
+			figure(a->divided_ir / ops, n[3], 48), op);
 	fputc('\n', to);
 	if (!c->has_debuginfo)
 		fputs("The subject has no debug information: functions by symbol, inlined code "
@@ -214,6 +240,7 @@ void show_account_change(const struct accounting *x, FILE *to)
 	}
 	table_print(t, to);
 	table_free(t);
+	show_remarks(x, to);
 }
 
 static void show_changes(const struct account_diff *d, bool all, FILE *to)
@@ -335,8 +362,9 @@ void show_account_diff(const struct accounting *x, size_t case_index, FILE *to)
 	}
 	account_diff_make(&a->account, &b->account, x->has_diff ? &x->diff : NULL, config->parts,
 			  config->n_parts, &d);
-	fprintf(to, "\n%s%s%s, instructions per operation: what explains 95 %% of the change\n",
-		table_colour(TABLE_BOLD), name, table_colour(TABLE_PLAIN));
+	fprintf(to, "\n%s%s%s, instructions per %s: what explains 95 %% of the change\n",
+		table_colour(TABLE_BOLD), name, table_colour(TABLE_PLAIN),
+		a->per_run ? "run" : "operation");
 	show_changes(&d, x->all, to);
 	if (d.n_parts) {
 		fputs("\nby part\n", to);

@@ -316,7 +316,9 @@ static void sum_up(struct callgrind_result *r)
 		r->ir_max = r->ir[i] > r->ir_max ? r->ir[i] : r->ir_max;
 	}
 	double spread = 100.0 * (double)(r->ir_max - r->ir_min) / (double)r->ir_min;
-	if (r->threads > 1)
+	if (r->threads > 1 && r->n == 1)
+		conclude(r, CALLGRIND_STATISTICAL, "%zu threads: another run would count otherwise", r->threads);
+	else if (r->threads > 1)
 		conclude(r, CALLGRIND_STATISTICAL, "%zu threads: the counts of %u runs lie within %.3g %%", r->threads, r->n,
 			 spread);
 	else if (r->ir_min != r->ir_max)

@@ -105,12 +105,24 @@ py() { printf '%s' "$output" | python3 -c 'import json,sys; r = json.load(sys.st
 	[ "$status" = 0 ]
 	py "any(m in r['cases'][0]['costs'][0] for m in ('cycles', 'core_cycles_est'))"
 	py "r['cases'][0]['costs'][0]['cpu_ns']['value'] > 0 and r['cases'][0]['costs'][0]['cpu_ns']['rounds'] >= 3"
+	s="r['cases'][0]['sampled'][0]"
+	py "('functions' in $s) or $s['why']"
+	py "'functions' not in $s or ($s['samples'] > 100 and 0 <= $s['share_not_counted'] < 0.5)"
+	py "'functions' not in $s or abs(sum(f['share'] for f in $s['functions']) + $s['share_not_counted'] - 1) < 1e-9"
+	# ten turns of a loop more in free: its share of the time grows
+	run "$hakperf" account c2 c3 --cycles
+	[ "$status" = 0 ]
+	[[ $output == *"where the cycles are"* ]]
+	[[ $output == *"not sampled"* || $output == *"samples of "*" runs, "* ]]
 }
 
 @test "a bisect accounts for its culprit by itself" {
 	run "$hakperf" bisect c0 c4 --metric instructions_exact --max-time 1s
 	[ "$status" = 0 ]
 	[[ $output == *"what $(git rev-parse --short=12 c3) changed"*"+10.0"*"grown"* ]]
+	run --separate-stderr "$hakperf" bisect c0 c4 --metric instructions_exact --max-time 1s --json
+	py "[a['commit'] for a in r['accounts']] == ['$(git rev-parse c3)']"
+	py "abs(r['accounts'][0]['difference']['delta'] - 10) < 0.05 and 'unchanged_lines' in r['accounts'][0]['by_hunk']"
 }
 
 @test "what cannot be accounted for says why" {
@@ -136,4 +148,56 @@ py() { printf '%s' "$output" | python3 -c 'import json,sys; r = json.load(sys.st
 	[[ $output == *"no debug information"* ]]
 	[[ $output == *"by symbol"* ]]
 	rm stripped.ini
+}
+
+# sum DIR: a library that is no allocator, and a program linked with it, which marks no region.
+sum() {
+	mkdir "$1" && cd "$1" || return 1
+	printf 'long mix(long x);\nlong sum_all(const long *v, int n);\n' >sum.h
+	printf '#include "sum.h"\nlong mix(long x) { return x * 31 + 7; }\nlong sum_all(const long *v, int n) { long s = 0; for (int i = 0; i < n; i++) s += mix(v[i]); return s; }\n' >sum.c
+	printf '#include "sum.h"\n#include <stdlib.h>\nint main(int c, char **v) { long a[64] = { c }, s = 0; for (int i = atoi(v[1]); i > 0; i--) s += sum_all(a, 64); return s == 1; }\n' >bench.c
+	printf '%s\n' 'install:' $'\tmkdir -p $(PREFIX)/lib $(PREFIX)/bin' \
+		$'\t$(CC) -O1 -g -fPIC -shared -o $(PREFIX)/lib/libsum.so sum.c' \
+		$'\t$(CC) -O1 -g -o $(PREFIX)/bin/bench bench.c -L$(PREFIX)/lib -lsum' >Makefile
+	cat >hakperf.ini <<-'INI'
+		[subject]
+		name = sum
+		use = library
+		build = make -C {src} install PREFIX={prefix} CC={cc}
+		artifact = lib/libsum.so
+		[workload all]
+		command = {prefix}/bin/bench {n}
+		n = 20000
+		scale = n
+		exact = yes
+		[main]
+		bisect = all
+	INI
+	git init -q . && git add -A && git -c user.name=t -c user.email=t@t commit -q -m one
+}
+
+@test "a library that is no allocator, and a program without a region: per run" {
+	sum "$BATS_TEST_TMPDIR/sum"
+	run --separate-stderr "$hakperf" account HEAD --cycles --json
+	echo "$output $stderr"
+	[ "$status" = 0 ]
+	a='r["cases"][0]["accounts"][0]'
+	py "$a['counted'] and [p['path'] for p in $a['paths']] == ['(program)']"
+	py "any(f['function'] == 'sum_all' and f['calls'] == 20000 for f in $a['functions'])"
+	py "any(f['function'] == 'mix' for f in $a['functions'])"
+	py "r['cases'][0]['costs'][0]['cpu_ns']['unit'] == 'per run'"
+	s="r['cases'][0]['sampled'][0]"
+	py "'functions' not in $s or sum(f['share'] for f in $s['functions'] if 'sum_all' in f['chain'] or 'mix' in f['chain']) > 0.5"
+	run "$hakperf" account HEAD --cycles
+	[ "$status" = 0 ]
+	[[ $output == *"ms a run"* ]]
+}
+
+@test "threads: the counts are said not to be exact" {
+	sed 's|^command = .*|command = {workloads}/larson --rounds 2 --chunks 50 --threads 2 --seed {seed}|; /^scale/d; /^cycles/d' hakperf.ini >threads.ini
+	run "$hakperf" account c0 --config "$PWD/threads.ini"
+	echo "$output"
+	rm threads.ini
+	[ "$status" = 0 ]
+	[[ $output == *"not exact: 2 threads"* ]]
 }

@@ -636,6 +636,60 @@ static void objdump_lines_are_read(void **state)
 	}
 }
 
+/* The texts of a listing as one string each side, "|" between rows, "." where a side has none. */
+static void aligned(const char *const *a, const char *const *b, const char *left, const char *right,
+		    int line)
+{
+	struct account_listing l[2] = { 0 };
+	const char *const *texts[] = { a, b };
+	struct buf told[2] = { 0 };
+	struct account_pair *rows;
+	for (size_t s = 0; s < 2; s++) {
+		while (texts[s][l[s].n])
+			l[s].n++;
+		l[s].items = x_calloc(l[s].n + 1, sizeof(*l[s].items));
+		for (size_t i = 0; i < l[s].n; i++)
+			l[s].items[i].text = x_strdup(texts[s][i]);
+	}
+	size_t n = account_listing_align(&l[0], &l[1], &rows);
+	for (size_t i = 0; i < n; i++)
+		for (size_t s = 0; s < 2; s++) {
+			size_t at = s ? rows[i].b : rows[i].a;
+			buf_printf(&told[s], "%s|", at == SIZE_MAX ? "." : texts[s][at]);
+		}
+	if (strcmp(buf_str(&told[0]), left) || strcmp(buf_str(&told[1]), right))
+		fail_msg("line %d: %s and %s", line, buf_str(&told[0]), buf_str(&told[1]));
+	free(rows);
+	for (size_t s = 0; s < 2; s++) {
+		account_listing_release(&l[s]);
+		buf_release(&told[s]);
+	}
+}
+
+static void equal_instructions_stand_side_by_side(void **state)
+{
+	(void)state;
+	static const char *const none[] = { NULL }, *const abc[] = { "a", "b", "c", NULL },
+				      *const axc[] = { "a", "x", "y", "c", NULL };
+	aligned(none, none, "", "", __LINE__);
+	aligned(abc, none, "a|b|c|", ".|.|.|", __LINE__);
+	aligned(none, abc, ".|.|.|", "a|b|c|", __LINE__);
+	aligned(abc, abc, "a|b|c|", "a|b|c|", __LINE__);
+	aligned(abc, axc, "a|b|.|.|c|", "a|.|x|y|c|", __LINE__);
+	aligned(axc, abc, "a|x|y|.|c|", "a|.|.|b|c|", __LINE__);
+	/* A jump's goal and a variable's distance move with the code; an offset in a block does not. */
+	static const char *const before[] = { "jne 1234 <free+0x18>", "mov 0x2e1(%rip),%rax # 4010 <pool>",
+					      "mov 0x8(%rax),%rdx", NULL },
+				*const after[] = { "jne 4321 <free+0x99>", "mov 0x7(%rip),%rax # 5010 <pool>",
+						   "mov 0x10(%rax),%rdx", NULL },
+				*const others[] = { "je 1234 <free+0x18>", "mov 0x2e1(%rip),%rbx # 4010 <pool>", NULL };
+	aligned(before, after,
+		"jne 1234 <free+0x18>|mov 0x2e1(%rip),%rax # 4010 <pool>|mov 0x8(%rax),%rdx|.|",
+		"jne 4321 <free+0x99>|mov 0x7(%rip),%rax # 5010 <pool>|.|mov 0x10(%rax),%rdx|", __LINE__);
+	aligned(others, before, "je 1234 <free+0x18>|mov 0x2e1(%rip),%rbx # 4010 <pool>|.|.|.|",
+		".|.|jne 1234 <free+0x18>|mov 0x2e1(%rip),%rax # 4010 <pool>|mov 0x8(%rax),%rdx|", __LINE__);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -661,6 +715,7 @@ int main(void)
 		cmocka_unit_test(differences_are_told_by_kind_and_add_up),
 		cmocka_unit_test(inlined_code_belongs_to_the_line_that_calls_it),
 		cmocka_unit_test(objdump_lines_are_read),
+		cmocka_unit_test(equal_instructions_stand_side_by_side),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
