@@ -42,7 +42,10 @@ static void an_interval_lies_in_beside_or_across(void **state)
 static void its_own_configuration_counts_first(void **state)
 {
 	(void)state;
-	enum { U = CLAIM_UNTRIED, O = CLAIM_OPEN, Y = CLAIM_MET, N = CLAIM_MISSED };
+#define U CLAIM_UNTRIED
+#define O CLAIM_OPEN
+#define Y CLAIM_MET
+#define N CLAIM_MISSED
 	static const struct {
 		int line;
 		enum claim_outcome own, others[3];
