@@ -65,6 +65,10 @@ static void its_own_configuration_counts_first(void **state)
 		{ __LINE__, U, { N, O, Y }, 3, CLAIM_ELSEWHERE },
 		{ __LINE__, U, { U, U, U }, 3, CLAIM_NOT_TRIED },
 	};
+#undef U
+#undef O
+#undef Y
+#undef N
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (claim_conclude(rows[i].own, rows[i].others, rows[i].n) != rows[i].is)
 			fail_msg("row at line %d: %s", rows[i].line,
