@@ -26,12 +26,21 @@ static size_t add_rev(struct claim_plan *p, const char *word, const char *varian
 	return p->n_revs++;
 }
 
+static bool same_params(const struct bench_case *a, const struct bench_case *b)
+{
+	for (size_t i = 0; i < a->n_params; i++)
+		if (!same_word(a->params[i].value, bench_case_param(b, a->params[i].name)))
+			return false;
+	return a->n_params == b->n_params;
+}
+
 static bool same_trial(const struct claim_trial *a, const struct claim_trial *b)
 {
 	char x[200], y[200];
 	return a->rev[0] == b->rev[0] && a->rev[1] == b->rev[1] && a->slopes == b->slopes &&
 	       same_word(a->metric, b->metric) && same_word(a->function, b->function) &&
 	       same_word(a->entry, b->entry) && a->c.cold == b->c.cold &&
+	       same_params(&a->c, &b->c) &&
 	       !strcmp(bench_case_name(&a->c, x, sizeof(x)), bench_case_name(&b->c, y, sizeof(y)));
 }
 
@@ -100,6 +109,19 @@ static const char *default_variant(const struct config *c, const struct config_c
 	return k->variant ? k->variant : c->variants[0].name;
 }
 
+/* The claim's own parameters, which become part of the case's name. */
+static int set_params(const struct config_claim *k, struct bench_case *c, struct error *e)
+{
+	size_t one = 1;
+	int rc = bench_cases_choose(c, &one, (const char *const *)k->params, e);
+	for (char **p = k->params; !rc && p && *p; p++) {
+		char *varied = x_printf("%s%s%s", c->varied ? c->varied : "", c->varied ? " " : "", *p);
+		free(c->varied);
+		c->varied = varied;
+	}
+	return rc;
+}
+
 static int own_place(const struct config *c, const struct config_claim *k, size_t claim,
 	struct claim_plan *p, struct error *e)
 {
@@ -109,13 +131,14 @@ static int own_place(const struct config *c, const struct config_claim *k, size_
 		return 0;
 	int rc = bench_cases_expand(c, k->workload,
 		class_for(c, config_workload(c, k->workload), k->class_name), &list, &n, e);
-	for (size_t i = 0; !rc && i < n; i++)
-		if (i == 0 && (!k->function || list[i].exact))
-			add_attempt(p, k, claim, &list[i], default_variant(c, k), true);
-		else
-			bench_case_release(&list[i]);
-	if (!rc)
-		free(list);
+	if (!rc && n)
+		rc = set_params(k, &list[0], e);
+	bool fits = !rc && n && (!k->function || list[0].exact);
+	if (fits)
+		add_attempt(p, k, claim, &list[0], default_variant(c, k), true);
+	for (size_t i = fits; i < n; i++)
+		bench_case_release(&list[i]);
+	free(list);
 	return rc;
 }
 
@@ -162,7 +185,10 @@ static void sweep_phase(const struct config *c, const struct config_claim *k, si
 			/* The names outlive the axes: variants are the configuration's own. */
 			const struct config_variant *v =
 				config_variant(c, places.variants[places.items[i].variant]);
-			if (!v || (k->function && !places.items[i].c.exact))
+			struct bench_case *here = &places.items[i].c;
+			bool own = k->workload && !strcmp(k->workload, w->name);
+			if (!v || (k->function && !here->exact) ||
+			    (own && set_params(k, here, &quiet)))
 				bench_case_release(&places.items[i].c);
 			else
 				add_attempt(p, k, claim, &places.items[i].c, v->name, false);

@@ -37,6 +37,12 @@ static char *configuration_of(const struct config_claim *k)
 		if (v)
 			json_object_set_new(o, words[i].name, cli_json_string(v));
 	}
+	if (k->params) {
+		json_t *list = json_array();
+		for (char **p = k->params; *p; p++)
+			json_array_append_new(list, cli_json_string(*p));
+		json_object_set_new(o, "params", list);
+	}
 	if (!isnan(k->relative_value))
 		json_object_set_new(o, "relative_value", json_real(k->relative_value));
 	if (k->difference)
@@ -117,6 +123,12 @@ static void read_row(const struct store_rows *r, struct config_claim *k)
 	if (json_object_get(o, "tolerance"))
 		k->tolerance = json_number_value(json_object_get(o, "tolerance"));
 	k->difference = json_object_get(o, "compare") != NULL;
+	const json_t *list = json_object_get(o, "params");
+	if (list) {
+		k->params = x_calloc(json_array_size(list) + 1, sizeof(*k->params));
+		for (size_t i = 0; i < json_array_size(list); i++)
+			k->params[i] = copy(json_string_value(json_array_get(list, i)));
+	}
 	json_decref(o);
 }
 

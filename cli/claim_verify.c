@@ -18,7 +18,7 @@
 
 /* Enough for an interval of a few per cent on most; what is wider then stays unclear. */
 #define ROUNDS_OWN 60
-#define ROUNDS_SWEEP 24
+#define ROUNDS_SWEEP 40
 #define FAILURES 3 /* one after another: it will not come */
 
 struct verify {
@@ -307,21 +307,42 @@ static bool is_open(const struct verify *v, const struct claim_trial *t)
 	return false;
 }
 
-/* Claims' own configurations first; then the one that is nearest to an answer, so that time ends
- * with few half measured. */
+/* What the next round is worth: own configurations; what has no interval; what may be met; the rest. */
+static int urgency(const struct verify *v, const struct claim_trial *t)
+{
+	if (t->own)
+		return 3;
+	if (t->n < v->first_look)
+		return 2;
+	for (size_t i = 0; i < v->plan.n_attempts; i++) {
+		const struct claim_attempt *a = &v->plan.attempts[i];
+		const struct config_claim *k = claim_of(v, a);
+		struct claim_aim aim = claim_aim(k);
+		if (v->plan.trials[a->trial] == t && a->outcome == CLAIM_OPEN &&
+			claim_judge(aim.lo, aim.hi, k->tolerance, a->value, a->value) == CLAIM_MET)
+			return 1;
+	}
+	return 0;
+}
+
+/* Seconds until it can have its first interval, or its next round. */
+static double dear(const struct verify *v, const struct claim_trial *t)
+{
+	double run_s = session_run_s(v->session, t->index);
+	size_t rounds = t->n < v->first_look ? v->first_look - t->n : 1 + t->rounds;
+	return (double)rounds * (t->slopes ? 2 : 1) * (run_s > 0 ? run_s : 0.1);
+}
+
+/* The soonest of the most urgent, so that time ends with few half measured. */
 static struct claim_trial *next_trial(struct verify *v)
 {
 	struct claim_trial *best = NULL;
+	int most = -1;
 	for (size_t i = 0; i < v->plan.n_trials; i++) {
 		struct claim_trial *t = v->plan.trials[i];
-		if (!is_open(v, t) || (best && best->own && !t->own))
-			continue;
-		bool early = t->rounds < v->first_look,
-		     best_early = best && best->rounds < v->first_look;
-		bool better = !best || (t->own && !best->own) || (early && !best_early) ||
-			      (early == best_early && (early ? t->rounds > best->rounds
-							     : t->rounds < best->rounds));
-		best = better ? t : best;
+		int now = is_open(v, t) ? urgency(v, t) : -1;
+		if (now > most || (now == most && best && dear(v, t) < dear(v, best)))
+			best = now >= 0 ? t : NULL, most = now;
 	}
 	return best;
 }

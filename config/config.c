@@ -301,6 +301,10 @@ static int claim_key(struct loader *l, const char *name, const char *key, const 
 		return claim_positive(l, key, value, &k->operations);
 	if (!strcmp(key, "tolerance"))
 		return claim_positive(l, key, value, &k->tolerance);
+	if (!strcmp(key, "params")) {
+		list_words(&k->params, value);
+		return 0;
+	}
 	if (!strcmp(key, "compare")) {
 		k->difference = !strcmp(value, "difference");
 		return k->difference || !strcmp(value, "ratio") ? 0 : bad(l, "compare = %s: write ratio or difference", value);
@@ -397,7 +401,7 @@ static const struct kind {
 	{ "variant", true, " ", variant_key },
 	{ "class", true, " ", class_key },
 	{ "workload", true, " command classes ", workload_key },
-	{ "claim", true, " text ", claim_key },
+	{ "claim", true, " text params ", claim_key },
 	{ "part", true, " match ", part_key },
 	{ "story", true, " ", story_key },
 	{ "main", false, " timed exact ", main_key },

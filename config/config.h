@@ -87,6 +87,7 @@ struct config_claim {
 	bool difference; /* lo and hi are what commit has more than relative_to */
 	double operations; /* so many are one of the claim's unit: 2 where a malloc and its free are told as one */
 	double tolerance; /* a fraction of the value: the claim is as exact as that */
+	char **params; /* "name=value" of the workload; NULL-terminated; NULL: its own */
 	char *function, *entry; /* the claim is a share in %: of the calls of entry, how many reach function */
 	int line;
 };

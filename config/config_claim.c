@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,9 @@ void config_claim_release(struct config_claim *k)
 		free(k->variant);
 	free(k->metric), free(k->unit), free(k->source), free(k->date), free(k->relative_to);
 	free(k->function), free(k->entry);
+	for (char **s = k->params; s && *s; s++)
+		free(*s);
+	free(k->params);
 	*k = (struct config_claim){ 0 };
 }
 
@@ -59,5 +63,14 @@ int config_claim_check(const struct config *c, const struct config_claim *k, str
 		return error_set(e, -EINVAL, "there is no [class %s]", k->class_name);
 	if (k->variant && c->n_variants && !config_variant(c, k->variant))
 		return error_set(e, -EINVAL, "there is no [variant %s]", k->variant);
+	if (k->params && !w)
+		return error_set(e, -EINVAL, "params are a workload's: say which");
+	for (char **s = k->params; s && *s; s++) {
+		char name[64];
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(*s, "="), *s);
+		if (!strchr(*s, '=') || !config_param(w, name))
+			return error_set(e, -EINVAL, "params = %s: NAME=VALUE of [workload %s]", *s,
+				k->workload);
+	}
 	return check_figure(k, e);
 }

@@ -20,18 +20,20 @@ enum claim_outcome claim_judge(
 
 enum claim_result claim_conclude(enum claim_outcome own, const enum claim_outcome *others, size_t n)
 {
-	size_t met = 0, missed = own == CLAIM_MISSED, open = own == CLAIM_OPEN;
+	size_t met = 0, missed = own == CLAIM_MISSED, elsewhere = 0;
 	for (size_t i = 0; i < n; i++) {
 		met += others[i] == CLAIM_MET;
 		missed += others[i] == CLAIM_MISSED;
-		open += own == CLAIM_UNTRIED && others[i] == CLAIM_OPEN;
+		elsewhere += others[i] == CLAIM_OPEN;
 	}
 	if (own == CLAIM_MET)
 		return CLAIM_REPRODUCED;
 	if (met)
 		return CLAIM_ELSEWHERE;
-	if (open)
+	if (own == CLAIM_OPEN || (own == CLAIM_UNTRIED && elsewhere))
 		return CLAIM_UNCLEAR;
+	if (elsewhere)
+		return CLAIM_NOT_HERE;
 	return missed ? CLAIM_NOWHERE : CLAIM_NOT_TRIED;
 }
 
@@ -53,6 +55,7 @@ const char *claim_result_name(enum claim_result r)
 		[CLAIM_UNCLEAR] = "unclear",
 		[CLAIM_REPRODUCED] = "reproduced",
 		[CLAIM_ELSEWHERE] = "reproduced only elsewhere",
+		[CLAIM_NOT_HERE] = "not reproduced, elsewhere unclear",
 		[CLAIM_NOWHERE] = "not reproduced anywhere",
 	};
 	return names[r];

@@ -22,6 +22,7 @@ enum claim_result {
 	CLAIM_UNCLEAR,	  /* in its own configuration not decided, and met in none of the others */
 	CLAIM_REPRODUCED, /* in its own configuration */
 	CLAIM_ELSEWHERE,  /* not in its own, but in another: "only with these parameters" */
+	CLAIM_NOT_HERE,	  /* not in its own; in others it is not decided */
 	CLAIM_NOWHERE,	  /* in no configuration that was tried */
 };
 
@@ -31,13 +32,14 @@ enum claim_outcome claim_judge(
 
 /*
  * own: the configuration that the claim names; CLAIM_UNTRIED where it names none, then every one
- * that was tried is another. Others that are open leave "nowhere" open only where own is not missed
- * either.
+ * that was tried is another. "Nowhere" is said where nothing is left open.
  */
 enum claim_result claim_conclude(
 	enum claim_outcome own, const enum claim_outcome *others, size_t n);
 
-const char *claim_outcome_name(
-	enum claim_outcome o); /* "not tried", "unclear", "reproduced", "not reproduced" */
-const char *claim_result_name(enum claim_result
-		r); /* the same, and "reproduced only elsewhere", "not reproduced anywhere" */
+/* "not tried", "unclear", "reproduced", "not reproduced" */
+const char *claim_outcome_name(enum claim_outcome o);
+
+/* The same, and "reproduced only elsewhere", "not reproduced, elsewhere unclear", "not reproduced
+ * anywhere". */
+const char *claim_result_name(enum claim_result r);

@@ -16,23 +16,25 @@ static void answer(struct page *p, const struct claim_list *c)
 		{ "reproduced", "reproduced", TONE_GOOD },
 		{ "reproduced only elsewhere", "reproduced only with other parameters",
 			TONE_UNSURE },
+		{ "not reproduced, elsewhere unclear",
+			"not reproduced where it was claimed, unclear elsewhere", TONE_BAD },
 		{ "not reproduced anywhere", "not reproduced at any tried configuration",
 			TONE_BAD },
 		{ "unclear", "unclear", TONE_UNSURE },
 		{ "not tried", "could not be tried", TONE_DIM },
 		{ "never tried", "never tried", TONE_DIM },
 	};
-	size_t found[6] = { 0 }, told = 0;
+	size_t found[7] = { 0 }, told = 0;
 	for (size_t i = 0; i < c->n; i++)
-		for (size_t k = 0; k < 6; k++)
+		for (size_t k = 0; k < 7; k++)
 			found[k] += !strcmp(c->items[i].result, kinds[k].result);
 	struct line *l = page_open_answer(p,
 		found[2]	      ? TONE_BAD
-		: found[1] + found[3] ? TONE_UNSURE
+		: found[1] + found[4] ? TONE_UNSURE
 				      : TONE_GOOD,
 		"Claims");
 	line_text(l, "%zu claim%s: ", c->n, PLURAL(c->n));
-	for (size_t k = 0; k < 6; k++) {
+	for (size_t k = 0; k < 7; k++) {
 		if (!found[k])
 			continue;
 		line_text(l, told++ ? ", " : "");

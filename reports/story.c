@@ -86,17 +86,11 @@ static void put_exact(const struct story *s, struct line *l, const struct place 
 		return;
 	}
 	const struct record_exact *x = record_exact_of(r, c, a), *y = record_exact_of(r, c, b);
-	struct figure f = { .value = y->per_op - x->per_op,
-		.unit = "instructions per operation",
-		.metric = "instructions_exact",
-		.source = "callgrind",
-		.rounds = y->repeats,
-		.lo = NAN,
-		.hi = NAN,
-		.decimals = 2,
-		.sign = true };
+	struct figure f = part_exact_figure(y);
+	f.bare = false, f.unit = "instructions per operation";
+	line_text(l, "%.2f → ", x->per_op);
 	line_figure(l, &f);
-	line_text(l, " (%.2f → %.2f)", x->per_op, y->per_op);
+	line_text(l, ", %+.2f", y->per_op - x->per_op);
 }
 
 static void put_count(const struct story *s, struct line *l, const struct place *p)

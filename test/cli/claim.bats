@@ -39,6 +39,7 @@ claims() {
 		unit = cycles
 		workload = pairs
 		class = small
+		params = cycles=50000
 		value = 20..400
 		tolerance = 20%
 		[claim every-free]
@@ -86,6 +87,7 @@ print(eval(sys.argv[1]))' "$1"
 	# Ten times: held against the measured ratio, which is below one.
 	[ "$(result 'c["faster"]["aim"]["lo"] == 10 and c["faster"]["tries"][0]["figure"]["value"] < 1')" = True ]
 	[ "$(result 'c["every-free"]["tries"][0]["figure"]["value"]')" = 100.0 ]
+	[ "$(result 'c["cycles"]["tries"][0]["case"]')" = "pairs small cycles=50000" ]
 	[ "$(result 'c["cycles"]["tries"][0]["figure"]["metric"] in ("cycles", "core_cycles_est")')" = True ]
 	claim list
 	[[ $output == *"faster"*"10 × c1"*"not reproduced anywhere"* ]]
@@ -93,8 +95,6 @@ print(eval(sys.argv[1]))' "$1"
 	[ "$(sqlite3 results.db "SELECT value BETWEEN 0.5 AND 8 FROM claim_check JOIN claim ON claim.id = claim_id WHERE name = 'faster' AND value IS NOT NULL")" = 1 ]
 	claim verify faster --no-sweep --fail-on missed
 	[ "$status" = 1 ]
-	claim verify slower --no-sweep --fail-on missed
-	[ "$status" = 0 ]
 
 	"$hakperf" bench c1 c2 --no-time --workload pairs --class small >/dev/null
 	run "$hakperf" report claims --format md
@@ -103,7 +103,7 @@ print(eval(sys.argv[1]))' "$1"
 	echo "$output"
 	[ "$status" = 0 ]
 	[[ $output == "# What c2 did"*"90 M ops/s, 10 × c1"*"not reproduced anywhere"* ]]
-	[[ $output == *"counted "*"60.00 instructions per operation"* ]]
+	[[ $output == *"counted "*" → "*"instructions per operation"*"60.00"* ]]
 	[[ $output != *"<script>"* && $output != *"not measured"* && $output != *"every-free"* ]]
 	run "$hakperf" report
 	[ "$status" = 0 ]

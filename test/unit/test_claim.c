@@ -56,7 +56,7 @@ static void its_own_configuration_counts_first(void **state)
 		{ __LINE__, Y, { N, N, N }, 3, CLAIM_REPRODUCED },
 		{ __LINE__, N, { N, N, N }, 3, CLAIM_NOWHERE },
 		{ __LINE__, N, { N, Y, U }, 3, CLAIM_ELSEWHERE },
-		{ __LINE__, N, { O, U, U }, 3, CLAIM_NOWHERE },
+		{ __LINE__, N, { O, U, U }, 3, CLAIM_NOT_HERE },
 		{ __LINE__, O, { N, N, N }, 3, CLAIM_UNCLEAR },
 		{ __LINE__, O, { N, Y, N }, 3, CLAIM_ELSEWHERE },
 		/* It names no configuration of its own. */

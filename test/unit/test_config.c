@@ -133,6 +133,8 @@ static void one_clear_line(void **state)
 		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nrelative_value = -2\n", "write a number above 0" },
 		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = -5\nrelative_to = v0\n", "a ratio is above 0" },
 		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nfunction = f\n", "needs both: function" },
+		{ __LINE__, SUBJECT "[claim c]\ntext = t\ncommit = v1\nvalue = 5\nparams = n=1\n", "say which" },
+		{ __LINE__, SUBJECT "[workload w]\ncommand = x {n}\nn = 1\n[claim c]\ntext = t\ncommit = v1\nvalue = 5\nworkload = w\nparams = m=1\n", "params = m=1: NAME=VALUE of [workload w]" },
 		{ __LINE__, SUBJECT "[story a/b]\nfile = x\n", "lower-case letters" },
 		{ __LINE__, SUBJECT "[story s]\ntitle = x\n", "[story s] has no file" },
 		{ __LINE__, SUBJECT "[story s]\nfiel = x\n", "has no key 'fiel'" },
