@@ -111,7 +111,8 @@ json_t *accounting_change_json(const struct accounting *x, size_t case_index);
 
 /*
  * After a bisect: what its culprits changed against their first parents, for cases that can be
- * counted. result: of bisect_run(). Prints; to NULL: adds them to the result as "accounts".
+ * counted. result: of bisect_run(); they are added to it as "accounts", and kept so in the record.
+ * to: prints them; may be NULL.
  */
 int account_culprits(struct project *p, const struct bench_case *c, const char *variant,
 		     json_t *result, FILE *to, struct error *e);

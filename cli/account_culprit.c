@@ -52,6 +52,17 @@ static int account_for(struct project *p, const struct bench_case *c, const char
 	return rc;
 }
 
+/* Beside the bisect's answer, so that its page can tell it. */
+static int keep_result(struct store *s, const json_t *result, struct error *e)
+{
+	json_int_t id = json_integer_value(json_object_get(result, "bisect"));
+	char *text = json_dumps(result,
+				JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(12));
+	int rc = id ? store_bisect_state(s, id, "done", text, e) : 0;
+	free(text);
+	return rc;
+}
+
 int account_culprits(struct project *p, const struct bench_case *c, const char *variant,
 		     json_t *result, FILE *to, struct error *e)
 {
@@ -60,14 +71,13 @@ int account_culprits(struct project *p, const struct bench_case *c, const char *
 	int rc = 0;
 	if (!c->exact)
 		return 0;
-	list = to ? NULL : json_array();
+	list = json_array();
 	json_array_foreach(json_object_get(result, "culprits"), i, culprit)
 	{
 		const char *id = json_string_value(json_object_get(culprit, "commit"));
 		if (!rc && id && i < CULPRITS_MAX)
 			rc = account_for(p, c, variant, id, to, list, e);
 	}
-	if (list)
-		json_object_set_new(result, "accounts", list);
-	return rc;
+	json_object_set_new(result, "accounts", list);
+	return rc ? rc : keep_result(p->store, result, e);
 }

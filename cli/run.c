@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "bisect/bisect.h"
+#include "cli/account.h"
 #include "cli/cli.h"
 #include "cli/measure.h"
 #include "cli/show.h"
@@ -33,13 +34,13 @@ struct mode {
 	const char *name;
 	double timing_s, bisect_exact_s, bisect_timed_s;
 	size_t rounds; /* most rounds a case */
-	bool every_class;
+	bool every_class, account; /* account: of the culprits of the bisect by instructions */
 };
 
 static const struct mode modes[] = {
-	{ "normal", 110, 40, 60, 24, false },
-	{ "quick", 22, 12, 22, 6, false },
-	{ "thorough", 0, 120, 300, 20, true },
+	{ "normal", 110, 40, 60, 24, false, true },
+	{ "quick", 22, 12, 22, 6, false, false },
+	{ "thorough", 0, 120, 300, 20, true, true },
 };
 
 struct job {
@@ -151,6 +152,9 @@ static int bisect_by(struct job *j, const char *metric, double max_time, json_t 
 	if (!rc) {
 		putchar('\n');
 		show_bisect(*result, stdout);
+		struct error why = { 0 };
+		if (j->mode->account && metric && account_culprits(&j->p, &list[0], NULL, *result, NULL, &why))
+			printf("no account of the culprits: %s\n", why.text);
 		putchar('\n');
 	}
 	bench_cases_release(list, n);

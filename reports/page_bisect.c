@@ -268,6 +268,80 @@ static int build_of(
 	return rc < 0 ? rc : 0;
 }
 
+/* Tabs stand escaped in an account. */
+static const char *unindented(const char *s)
+{
+	for (;;) {
+		if (*s == ' ' || *s == '\t')
+			s++;
+		else if (!strncmp(s, "\\x09", 4))
+			s += 4;
+		else
+			return s;
+	}
+}
+
+static void hunk_row(struct table *t, const json_t *h)
+{
+	const char *file = part_str(h, *part_str(h, "new_file") ? "new_file" : "old_file");
+	size_t i, told = 0;
+	json_t *line;
+	table_begin_row(t);
+	struct line *l = table_cell(t);
+	line_code(l, "%s:%.0f", file, part_num(h, "new_start"));
+	if (*part_str(h, "heading"))
+		line_small(l, "%s", part_str(h, "heading"));
+	table_cell_text(t, "%.2f", part_num(h, "a"));
+	table_cell_text(t, "%.2f", part_num(h, "b"));
+	table_cell_text(t, "%+.2f", part_num(h, "delta"));
+	l = table_cell(t);
+	json_array_foreach (json_object_get(h, "lines"), i, line) {
+		double cost = part_num(line, "instructions");
+		if (!(cost >= 0.5) || told == 4)
+			continue;
+		if (told++)
+			line_break(l);
+		line_text(l, "%s%.2f ",
+			json_is_true(json_object_get(line, "removed")) ? "− " : "+ ", cost);
+		line_quote(l, "%s", unindented(part_str(line, "text")));
+	}
+}
+
+/* What each hunk of the culprit's difference costs, where it was accounted for. */
+static void hunks(struct page *p, const json_t *result, const char *commit)
+{
+	size_t i, k;
+	json_t *account, *h;
+	json_array_foreach (json_object_get(result, "accounts"), i, account) {
+		const json_t *by_hunk = json_object_get(account, "by_hunk"),
+			     *list = json_object_get(by_hunk, "hunks");
+		if (strcmp(part_str(account, "commit"), commit) || !json_array_size(list))
+			continue;
+		struct table *t = page_table(p,
+			"What each hunk of it costs: instructions per operation of its lines, "
+			"before and after, by callgrind through the debug information (%s)",
+			part_str(account, "case"));
+		table_column(t, ALIGN_LEFT, "hunk");
+		table_column(t, ALIGN_RIGHT, "before, instructions/op");
+		table_column(t, ALIGN_RIGHT, "after");
+		table_column(t, ALIGN_RIGHT, "change");
+		table_column(t, ALIGN_LEFT, "its dearest lines");
+		json_array_foreach (list, k, h)
+			if (k < 12)
+				hunk_row(t, h);
+		struct line *l = page_note(p);
+		if (json_array_size(list) > 12)
+			line_text(l, "%zu further hunks are cheaper. ", json_array_size(list) - 12);
+		line_text(l,
+			"Lines that did not change cost %.2f before and %.2f after; hunks without "
+			"cost: %.0f. ",
+			part_num(by_hunk, "unchanged_a"), part_num(by_hunk, "unchanged_b"),
+			part_num(by_hunk, "hunks_without_cost"));
+		line_code(l, "hakperf account --split %.12s", commit);
+		line_text(l, " measures them apart.");
+	}
+}
+
 static int culprits(struct report *rp, struct page *p, const json_t *result,
 	const struct store_bisect_row *b, int64_t case_id, struct error *e)
 {
@@ -283,6 +357,7 @@ static int culprits(struct report *rp, struct page *p, const json_t *result,
 		line_strong(l, "%zu. ", i + 1);
 		part_commit_json(l, c);
 		message(rp, p, part_str(c, "commit"));
+		hunks(p, result, part_str(c, "commit"));
 		json_array_foreach (json_object_get(c, "proofs"), k, proof) {
 			int64_t before = 0, after = 0;
 			char caption[200], id[16];
