@@ -32,9 +32,14 @@ void bisect_say(struct bisect *b, double share, const char *fmt, ...)
 	b->o->say(b->o->ctx, line, share);
 }
 
+double bisect_used(const struct bisect *b)
+{
+	return (double)(clock_mono_ns() - b->began_ns - b->building_ns) / (double)b->limit_ns;
+}
+
 bool bisect_out_of_time(const struct bisect *b)
 {
-	return clock_mono_ns() - b->began_ns > b->limit_ns;
+	return bisect_used(b) > 1;
 }
 
 int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload, struct error *e)
@@ -216,19 +221,18 @@ static bool any_named(struct bisect *b)
  */
 static int search_on(struct bisect *b, struct error *e)
 {
-	uint64_t level_ns = 0;
+	double level = 0;
 	for (;;) {
 		struct search_action a = search_next(b->search);
-		uint64_t now = clock_mono_ns();
-		double used = (double)(now - b->began_ns) / (double)b->limit_ns;
+		double used = bisect_used(b);
 		if (a.kind == SEARCH_DONE || (!b->exact && used > SEARCH_SHARE))
 			return 0;
-		if (!b->exact && !b->o->all && a.level && (double)level_ns > LEVEL_SHARE * (double)b->limit_ns && any_named(b))
+		if (!b->exact && !b->o->all && a.level && level > LEVEL_SHARE && any_named(b))
 			return 0;
 		int rc = bisect_measure(b, a.commit, e);
 		if (rc)
 			return rc;
-		level_ns += a.level ? clock_mono_ns() - now : 0;
+		level += a.level ? bisect_used(b) - used : 0;
 		if (!b->exact && a.level)
 			bisect_say(b, -1, "searching: %s measured, is the rest level?", b->range.commits[a.commit].info.short_id);
 		else if (!b->exact)

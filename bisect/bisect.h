@@ -21,7 +21,7 @@ struct bisect_options {
 	const char *metric;	/* "auto", "instructions_exact", "time" (what the case is judged by), or a metric of timed rounds; NULL: auto */
 	double confidence;	/* posterior at which a commit is named; 0: 0.99 */
 	double delta;		/* smallest step of interest, a ratio; negative: 0.01 */
-	double max_time_s;	/* of measuring; 0: 300 */
+	double max_time_s;	/* of measuring, builds not counted; 0: 300 */
 	bool first_parent, all; /* all: the whole staircase, cancelling steps too */
 	bool improvement;	/* search too where bad is the better end */
 	bool again;		/* do not take up an unfinished one, nor counts from the record */

@@ -2,6 +2,7 @@
 #include "bisect/bisect_private.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <math.h>
@@ -87,7 +88,9 @@ int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e)
 	int rc = 0;
 	if (!c->tried) {
 		bisect_say(b, -1, "building %s  %s", info->short_id, info->subject);
+		uint64_t began = clock_mono_ns();
 		rc = subject_build(b->o->subject, info, b->o->variant, BUILD_PIN, &c->build, e);
+		b->building_ns += clock_mono_ns() - began;
 		if (rc)
 			return rc;
 		c->tried = true;

@@ -46,6 +46,7 @@ struct bisect {
 	const char *metric; /* of the search */
 	const char *chosen; /* that an earlier sitting chose; NULL: none */
 	uint64_t began_ns, limit_ns;
+	uint64_t building_ns; /* of this sitting, which the limit does not count */
 	struct verdict_answer ends; /* by time */
 	bool ends_timed;
 	struct bisect_proof *proofs;
@@ -58,6 +59,8 @@ struct bisect {
 
 void bisect_say(struct bisect *b, double share, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload, struct error *e);
+/* Share of the time for measuring that is used up. */
+double bisect_used(const struct bisect *b);
 bool bisect_out_of_time(const struct bisect *b);
 
 /* ---- bisect_measure.c ---- */

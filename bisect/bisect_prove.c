@@ -2,7 +2,6 @@
 #include "bisect/bisect_private.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 
 #include <errno.h>
 #include <math.h>
@@ -21,13 +20,13 @@ int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, cons
 			struct verdict_answer *out, struct error *e)
 {
 	struct verdict_question q = bisect_question(b, commit_a, commit_b, metric);
-	uint64_t began = clock_mono_ns();
+	double began = bisect_used(b);
 	for (size_t failed = 0;;) {
 		int rc = verdict_ask(b->o->store, &q, out, e);
 		if (rc)
 			return rc;
 		bool open = out->a.verdict == STATS_UNCLEAR || (out->a.verdict == STATS_INVALID && !out->mismatch && out->a.log.n < INVALID_AFTER);
-		double used = (double)(clock_mono_ns() - began) / (double)b->limit_ns;
+		double used = bisect_used(b) - began;
 		if (!open || used > share_of_time || bisect_out_of_time(b) || failed >= 3)
 			return verdict_store(b->o->store, &q, out, false, e);
 		bisect_say(b, -1, "%s beside %s: round %zu", b->range.commits[commit_b].info.short_id,

@@ -68,6 +68,8 @@ static json_t *recorded_json(const struct store_bisect_row *b)
 	size_t i;
 	json_array_foreach(json_object_get(answer, "culprits"), i, c)
 		json_array_append(list, json_object_get(c, "commit"));
+	json_array_foreach(json_object_get(answer, "cancelled"), i, c)
+		json_array_append(list, json_object_get(c, "commit"));
 	json_decref(answer);
 	return list;
 }

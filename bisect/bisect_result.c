@@ -125,10 +125,10 @@ static bool steps_settled(const struct search_result *r)
 	return r->n_steps > 0;
 }
 
-static const char *outcome_of(const struct search_result *r, bool out_of_time)
+static const char *outcome_of(const struct search_result *r, bool out_of_time, size_t left)
 {
 	if (r->outcome == SEARCH_CULPRIT || (r->outcome == SEARCH_CANNOT_TELL && steps_settled(r)))
-		return r->n_steps > 1 ? "culprits" : "culprit";
+		return left > 1 ? "culprits" : left ? "culprit" : "no difference";
 	if (r->outcome == SEARCH_SET)
 		return "set";
 	if (r->outcome == SEARCH_NO_STEP && !out_of_time)
@@ -143,13 +143,48 @@ static int larger_first(const void *x, const void *y)
 	return a < b ? 1 : a > b ? -1 : 0;
 }
 
-static json_t *steps_json(const struct bisect *b, const struct search_result *r)
+/* How far apart two steps are from cancelling, as a share of the good end's value: in counts where both were counted beside a parent. */
+static double left_of(const struct bisect *b, const struct search_step *x, const struct search_step *y)
+{
+	const struct bisect_proof *p = NULL, *q = NULL;
+	for (size_t i = 0; b->exact && i < b->n_proofs; i++) {
+		if (b->proofs[i].commit == x->commit && b->proofs[i].counted)
+			p = &b->proofs[i];
+		if (b->proofs[i].commit == y->commit && b->proofs[i].counted)
+			q = &b->proofs[i];
+	}
+	double left = fabs(x->size + y->size);
+	if (p && q)
+		left = fmin(left, fabs(p->exact_after - p->exact_before + q->exact_after - q->exact_before) / b->commits[0].exact.per_op);
+	return left;
+}
+
+/*
+ * Two steps that cancel, such as a commit and its revert, are in the range and not in its difference: only the staircase names them.
+ * By time they cancel where their sum is within delta, and within what is known of it.
+ */
+static void find_cancelled(const struct bisect *b, const struct search_result *r, bool *cancelled)
+{
+	double delta = log1p(b->o->delta >= 0 ? b->o->delta : b->exact ? BISECT_EXACT_DELTA : STATS_DELTA);
+	for (size_t i = 0; !b->o->all && i < r->n_steps; i++)
+		for (size_t j = i + 1; !cancelled[i] && j < r->n_steps; j++) {
+			const struct search_step *x = &r->steps[i], *y = &r->steps[j];
+			if (cancelled[j] || (x->size > 0) == (y->size > 0) || left_of(b, x, y) > delta)
+				continue;
+			cancelled[i] = cancelled[j] = b->exact || (x->hi - x->lo + y->hi - y->lo) / 2 < fabs(x->size);
+		}
+}
+
+/* The larger first. which: those that cancel, or the others. */
+static json_t *steps_json(const struct bisect *b, const struct search_result *r, const bool *cancelled, bool which)
 {
 	json_t **items = calloc(r->n_steps ? r->n_steps : 1, sizeof(*items)), *list = json_array();
+	size_t n = 0;
 	for (size_t i = 0; i < r->n_steps; i++)
-		items[i] = step_json(b, &r->steps[i]);
-	qsort(items, r->n_steps, sizeof(*items), larger_first);
-	for (size_t i = 0; i < r->n_steps; i++)
+		if (cancelled[i] == which)
+			items[n++] = step_json(b, &r->steps[i]);
+	qsort(items, n, sizeof(*items), larger_first);
+	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, items[i]);
 	free(items);
 	return list;
@@ -192,15 +227,20 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	struct search_result r = { 0 };
 	if (b->search)
 		search_get_result(b->search, &r);
+	bool *cancelled = calloc(r.n_steps ? r.n_steps : 1, sizeof(*cancelled));
+	size_t left = r.n_steps;
+	find_cancelled(b, &r, cancelled);
+	for (size_t i = 0; i < r.n_steps; i++)
+		left -= cancelled[i];
 	char narrow[200];
 	if (!outcome) {
 		/* The search gets most of the time, not all. */
 		bool late = !b->exact && search_next(b->search).kind == SEARCH_MEASURE;
-		outcome = outcome_of(&r, late);
+		outcome = outcome_of(&r, late, left);
 		why = late ? "the time was up: --max-time gives it more" : r.why;
 		if (late && steps_settled(&r) && isfinite(r.hidden)) {
-			snprintf(narrow, sizeof(narrow), "a further step of up to %.1f %% may hide: --max-time gives more time to look, --all looks everywhere",
-				 100 * expm1(r.hidden));
+			snprintf(narrow, sizeof(narrow), "a further step of up to %.1f %% may hide: --max-time gives more time to look%s",
+				 100 * expm1(r.hidden), b->o->all ? "" : ", --all looks everywhere");
 			why = narrow;
 		}
 	}
@@ -224,7 +264,9 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	json_object_set_new(j, "commits", json_integer((json_int_t)last));
 	json_object_set_new(j, "commits_changing_subject", json_integer((json_int_t)changing));
 	json_object_set_new(j, "ends", ends);
-	json_object_set_new(j, "culprits", b->search ? steps_json(b, &r) : json_array());
+	json_object_set_new(j, "culprits", b->search ? steps_json(b, &r, cancelled, false) : json_array());
+	json_object_set_new(j, "cancelled", b->search ? steps_json(b, &r, cancelled, true) : json_array());
+	free(cancelled);
 	json_object_set_new(j, "broken", broken_json(b));
 	json_object_set_new(j, "measured", measured_json(b));
 	json_object_set_new(j, "builds", json_integer((json_int_t)b->builds));
@@ -235,6 +277,9 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	else if (b->ends_timed && b->ends.a.log.n)
 		json_object_set_new(j, "smallest_seen",
 				    real(expm1(stats_smallest_effect(b->ends.aa.sd, b->ends.a.log.n, STATS_CONFIDENCE, STATS_POWER))));
+	/* Outside the steps that were found; between ends that agree, where nobody looked inside, nothing is known. */
+	if (b->search)
+		json_object_set_new(j, "rest", json_string(r.outcome == SEARCH_CULPRIT || r.outcome == SEARCH_NO_STEP ? "no change" : "unclear"));
 	if (b->search && !b->exact && isfinite(r.hidden))
 		json_object_set_new(j, "hidden", real(expm1(r.hidden)));
 	if (!strcmp(outcome, "no difference") || !strcmp(outcome, "cannot tell")) {

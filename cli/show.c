@@ -147,6 +147,13 @@ void show_bisect(const json_t *result, FILE *to)
 	} else if (*str(result, "why")) {
 		fprintf(to, "%s: %s\n", outcome, str(result, "why"));
 	}
+	json_array_foreach(json_object_get(result, "cancelled"), i, c) {
+		fprintf(to, "cancelled within the range, %s: ", table_change(num(c, "ratio"), change, sizeof(change)));
+		commit_line(c, to);
+		fputc('\n', to);
+	}
+	if (json_array_size(culprits) && !strcmp(str(result, "rest"), "no change"))
+		fprintf(to, "the rest of the range: no change\n");
 	json_array_foreach(json_object_get(result, "broken"), i, c) {
 		fprintf(to, "skipped: ");
 		commit_line(c, to);

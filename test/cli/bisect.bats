@@ -44,6 +44,18 @@ id() { git rev-parse "$1"; }
 	[[ $(field result.broken) == *"failed"* ]]
 }
 
+@test "exact: a commit and its revert are not the difference" {
+	toy "$BATS_TEST_TMPDIR/reverted" --commits 16 --step 5=30 --step 8=-30 --step 13=11
+	run --separate-stderr "$hakperf" bisect c0 c15 --metric instructions_exact --max-time 1s --json
+	[ "$(field result.outcome)" = culprit ]
+	[ "$(field result.culprits.0.commit)" = "$(id c13)" ]
+	[[ $(field result.cancelled) == *$(id c5)* && $(field result.cancelled) == *$(id c8)* ]]
+	# The whole staircase has them all.
+	run --separate-stderr "$hakperf" bisect c0 c15 --metric instructions_exact --max-time 1s --all --json
+	[ "$(field result.outcome)" = culprits ]
+	[[ $(field result.culprits) == *$(id c5)* && $(field result.culprits) == *$(id c8)* && $(field result.cancelled) == "[]" ]]
+}
+
 @test "exact: commits that leave the subject alone are never built nor named" {
 	toy "$BATS_TEST_TMPDIR/unrelated" --commits 14 --step 9=30 --unrelated 2,3,4,5,6,7,8,10,11,12
 	run --separate-stderr "$hakperf" bisect c0 c13 --metric instructions_exact --max-time 1s --json
