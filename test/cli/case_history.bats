@@ -69,13 +69,24 @@ for c in json.load(open(sys.argv[1]))["result"]["commits"]:
 	python3 -c "assert abs($(instructions cleanup-1 mean) - $(instructions E4 mean)) < 0.5"
 }
 
+# world PHASE: programs under its library; what they said lands in world.PHASE.
+world() {
+	local so
+	so=$("$hakperf" build "phase:$1" --json 2>/dev/null | python3 -c 'import json, sys
+print(json.load(sys.stdin)["result"]["builds"][0]["artifact"])') &&
+		allocator/test/world.sh "$so" --quick >"$BATS_TEST_TMPDIR/world.$1" 2>&1
+	echo $? >"$BATS_TEST_TMPDIR/status.$1"
+}
+
 @test "programs run on every phase: bash, git, python3, gcc, make, sqlite3, perl, node" {
-	for phase in 7 box-tls-sll ptr-trace front-gate E1 E3-1 E3-2 E4 cleanup-1; do
-		run --separate-stderr "$hakperf" build "phase:$phase" --json
-		so=$(field result.builds.0.artifact)
-		run allocator/test/world.sh "$so" --quick
-		[ "$status" = 0 ] || { echo "phase $phase"; echo "$output"; false; }
+	phases="7 box-tls-sll ptr-trace front-gate E1 E3-1 E3-2 E4 cleanup-1"
+	export hakperf BATS_TEST_TMPDIR
+	export -f world
+	printf '%s\n' $phases | xargs -P 2 -I{} bash -c 'world {}' 3>&-
+	for phase in $phases; do
+		output=$(cat "$BATS_TEST_TMPDIR/world.$phase")
+		[ "$(cat "$BATS_TEST_TMPDIR/status.$phase")" = 0 ] || { echo "phase $phase"; echo "$output"; false; }
 		[[ $output == *" 0 failed"* ]]
-		printf '%s\n' "$output" | grep -i skip | sed "s/^/# phase $phase: /" >&3 || true
+		printf '%s\n' "$output" | grep -i skip | grep -v ' 0 skipped' | sed "s/^/# phase $phase: /" >&3 || true
 	done
 }
