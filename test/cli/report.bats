@@ -42,7 +42,30 @@ browse() {
 				scripts: d.scripts.length, images: d.images.length, links: d.querySelectorAll('a[href^="javascript"], a[href^="http"]').length,
 				handlers: [...d.querySelectorAll('*')].filter(x => [...x.attributes].some(a => a.name.startsWith('on'))).length,
 				words: [...new Set(seen.flatMap(s => [...s.querySelectorAll('text')].map(t => w.getComputedStyle(t).fill)))],
-				paper: w.getComputedStyle(d.body).backgroundColor, ink: w.getComputedStyle(d.body).color };
+				...access(d, w), paper: w.getComputedStyle(d.body).backgroundColor, ink: w.getComputedStyle(d.body).color };
+		}
+		// What a keyboard, a screen reader and weak eyes need: one h1 and no level left out, names for pictures and regions, heads of columns
+		// and rows, tables that scroll by key, and words that stand out (WCAG's contrast of what they are drawn on).
+		function access(d, w) {
+			const all = q => [...d.querySelectorAll(q)], levels = all('h1, h2, h3, h4').map(h => +h.tagName[1]);
+			const rgb = c => c.match(/[0-9.]+/g).map(Number);
+			const light = c => c.slice(0, 3).map(x => x / 255).map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+				.reduce((s, x, i) => s + x * [0.2126, 0.7152, 0.0722][i], 0);
+			const behind = e => {
+				const c = e ? rgb(w.getComputedStyle(e).backgroundColor) : [255, 255, 255], a = c.length > 3 ? c[3] : 1;
+				if (a === 1) return c;
+				const below = behind(e && e.parentElement);
+				return [0, 1, 2].map(i => a * c[i] + (1 - a) * below[i]);
+			};
+			const weak = [...d.querySelectorAll('body *')].filter(e => !e.closest('svg, .skip') && e.getClientRects().length &&
+				[...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())).map(e => {
+				const a = light(rgb(w.getComputedStyle(e).color)), b = light(behind(e));
+				return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 30)];
+			}).filter(x => x[0] < 4.5);
+			return { weak, lang: d.documentElement.lang, h1: all('h1').length, jumps: levels.filter((l, i) => i && l > levels[i - 1] + 1).length,
+				unnamed: all('svg:not([aria-label]), .scroll:not([tabindex="0"][role=region][aria-label])').length,
+				headless: all('table').filter(t => !t.querySelector('thead th[scope=col]') || !t.querySelector('tbody th[scope=row]')).length,
+				first: d.querySelector('a').getAttribute('href'), anchor: !!d.querySelector('main#main') };
 		}
 		addEventListener('load', () => { document.getElementById('out').textContent = JSON.stringify([...document.querySelectorAll('iframe')].map(look)); });
 		</script>
@@ -64,13 +87,18 @@ shade() {
 	seen "' '.join(sorted({'light' if (lambda c: 0.2126*c[0] + 0.7152*c[1] + 0.0722*c[2])([int(x) for x in p['$1'][p['$1'].index('(')+1:-1].split(',')[:3]]) > 127 else 'dark' for p in d}))"
 }
 
+accessible() {
+	[ "$(seen "[p['weak'] for p in d if p['weak']]")" = "[]" ] || { seen "[p['weak'] for p in d]"; return 1; }
+	[ "$(seen "{(p['lang'], p['h1'], p['jumps'], p['unnamed'], p['headless'], p['first'], p['anchor']) for p in d}")" = "{('en', 1, 0, 0, 0, '#main', True)}" ] || { seen "[{k: p[k] for k in ('lang', 'h1', 'jumps', 'unnamed', 'headless', 'first', 'anchor')} for p in d]"; return 1; }
+}
+
 quiet_console() {
 	! grep -E 'CONSOLE' "$BATS_TEST_TMPDIR/console"
 }
 
 @test "report prints the absolute path of index.html, and writes each page as HTML and as Markdown" {
 	[ "$(cat fair.path)" = "$(realpath "$pages")/index.html" ]
-	for page in index phases bisect-1 bisect-2 compare history machine; do
+	for page in index phases bisect-1 bisect-2 compare history claims machine; do
 		[ -s "$pages/$page.html" ]
 		[ -s "$pages/$page.md" ]
 	done
@@ -96,25 +124,27 @@ quiet_console() {
 	! grep -lE '<script|https?://|url\(|@import|<img|<iframe|<object' "$pages"/*.html
 }
 
-@test "in a browser: no overflow at 360 and 1400 pixels, a picture for each width, hovers, a quiet console" {
+@test "in a browser: no overflow at 360 and 1400 pixels, a picture for each width, hovers, words that stand out, a quiet console" {
 	local what='' page
 	for page in index phases bisect-2 history; do what+=" $pages/$page.html 1400"; done
-	for page in index phases bisect-1 compare machine; do what+=" $pages/$page.html 360"; done
-	what+=" $evil/index.html 360 $evil/bisect-1.html 1400"
+	for page in index phases bisect-1 compare claims machine; do what+=" $pages/$page.html 360"; done
+	what+=" $evil/index.html 360 $evil/bisect-1.html 1400 $evil/claims.html 360"
 	browse "$what"
 	quiet_console
 	[ "$(seen "[i for i, p in enumerate(d) if p['overflow'] or p['wide']]")" = "[]" ] || { seen d; return 1; }
 	[ "$(seen "[p['narrow'] for p in d[:4]], all(p['pictures'] > 0 and p['hovers'] > 3 for p in d[:4])")" = "([0, 0, 0, 0], True)" ] || { seen d; return 1; }
 	[ "$(seen "all(p['narrow'] == p['pictures'] > 0 for p in d[4:7])")" = True ] || { seen d; return 1; }
 	[ "$(shade paper) $(shade ink)" = "light dark" ]
+	accessible
 	# Hostile words made nothing.
 	[ "$(seen "[(p['scripts'], p['images'], p['links'], p['handlers']) for p in d] == [(0, 0, 0, 0)] * len(d)")" = True ] || { seen d; return 1; }
 }
 
 @test "in a browser that prefers dark pages" {
-	browse "$pages/index.html 1400 $pages/bisect-2.html 360" --force-dark-mode --blink-settings=preferredColorScheme=0
+	browse "$pages/index.html 1400 $pages/bisect-2.html 360 $pages/claims.html 1400" --force-dark-mode --blink-settings=preferredColorScheme=0
 	quiet_console
 	[ "$(shade paper) $(shade ink)" = "dark light" ] || { seen d; return 1; }
+	accessible
 	# The words in pictures too: ink and a softer ink.
 	[ "$(seen "all(min(int(x) for x in c[4:-1].split(',')) > 127 for p in d for c in p['words'])")" = True ] || { seen d; return 1; }
 }
@@ -151,7 +181,7 @@ quiet_console() {
 @test "a page as Markdown for a pull request, and as JSON for a program" {
 	"$hakperf" report phases --format md --db fair.db | grep -q '^# Phases'
 	"$hakperf" report phases E1 --format md --db fair.db | grep -q 'The base is E1'
-	for page in index phases bisect compare history machine; do
+	for page in index phases bisect compare history claims machine; do
 		"$hakperf" report $page --json --db fair.db >out.json
 		python3 - "$page" <<-'CHECK'
 			import json, sys

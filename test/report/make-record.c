@@ -396,6 +396,54 @@ static void make_bisect(struct store *s, int64_t machine, const struct commit *c
 	json_decref(result);
 }
 
+/* Claims with what came of trying them, in a session of their own that has no rounds. */
+static void make_claims(struct store *s, int64_t session, bool hostile)
+{
+	static const struct {
+		const char *name, *text, *configuration, *outcome;
+		double lo, hi, seen;
+	} rows[] = {
+		{ "phase7-128", "Phase 7 reaches 59 M ops/s",
+			"{\"relative_to\":\"phase:E1\",\"relative_value\":9.2}", "not reproduced", 59,
+			59, 9.8 },
+		{ "checked-push", "The checked push costs 20 to 50 cycles",
+			"{\"compare\":\"difference\",\"relative_to\":\"phase:7\"}", "reproduced", 20,
+			50, 31 },
+		{ "slow-path", "1 to 5 % of frees reach the classifier",
+			"{\"entry\":\"free\",\"function\":\"classify\"}", "unclear", 1, 5, 4.8 },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *evil = hostile_subjects[i];
+		const struct store_claim c = { .name = rows[i].name,
+			.text = hostile ? evil : rows[i].text,
+			.revision = hostile ? evil : "phase:7",
+			.configuration_json = rows[i].configuration,
+			.unit = hostile ? evil : "M ops/s",
+			.source = hostile ? evil : "a report",
+			.claimed_on = "2025-11",
+			.value_lo = STORE_REAL(rows[i].lo),
+			.value_hi = STORE_REAL(rows[i].hi) };
+		int64_t id, unused;
+		check(store_claim(s, &c, &id, &err));
+		for (int k = 0; k < 4; k++) {
+			char *text = x_printf("{\"case\":\"mixed C%d\",\"metric\":\"ops_per_cpu_s\","
+					      "\"own\":%s,\"variant\":\"release\"}",
+				k, k ? "false" : "true");
+			const struct store_claim_check try = { .claim_id = id,
+				.session_id = STORE_INT(session),
+				.rounds = STORE_INT(20),
+				.result = rows[i].outcome,
+				.configuration_json = k == 3 ? "{\"overall\":true,\"tried\":3}" : text,
+				.value = STORE_REAL(rows[i].seen),
+				.value_lo = STORE_REAL(rows[i].seen * 0.97),
+				.value_hi = STORE_REAL(rows[i].seen * 1.03),
+				.detail = hostile ? evil : "2 disturbed rounds left out" };
+			check(store_claim_check(s, &try, &unused, &err));
+			free(text);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "commits", required_argument, NULL, 'c' },
@@ -451,6 +499,7 @@ int main(int argc, char **argv)
 			verdicts(s, session, case_id, arms, n);
 	}
 	check(store_session_end(s, session, 0, "done", NULL, NULL, 0, &err));
+	make_claims(s, session, hostile);
 	make_bisect(s, machine, c, n, first, true);
 	make_bisect(s, machine, c, n, first, false);
 	check(store_commit(s, &err));
