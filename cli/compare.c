@@ -300,6 +300,26 @@ static void print_beside(const struct comparison *x)
 	buf_release(&same), buf_release(&open);
 }
 
+/* The rounds in the order in which they were made: drift and outliers show. */
+static void print_rounds(const struct comparison *x)
+{
+	enum { WIDTH = 60 };
+	double *r = NULL, least = INFINITY, most = -INFINITY;
+	size_t n = 0, from;
+	char bars[4 * WIDTH];
+	struct error quiet = { 0 };
+	if (!x->v.a.log.n || verdict_ratios(x->p.store, &x->q, &r, &n, &quiet) || n < 2) {
+		free(r);
+		return;
+	}
+	from = n > WIDTH ? n - WIDTH : 0;
+	for (size_t i = from; i < n; i++)
+		least = fmin(least, r[i]), most = fmax(most, r[i]);
+	printf("  by round%s: %s  %+.1f %% … %+.1f %%\n", from ? ", the last sixty" : "", table_spark(r + from, n - from, bars, sizeof(bars)), 100 * expm1(least),
+	       100 * expm1(most));
+	free(r);
+}
+
 static void print_answer(const struct comparison *x)
 {
 	const struct verdict_answer *v = &x->v;
@@ -309,6 +329,7 @@ static void print_answer(const struct comparison *x)
 	if (v->a.log.n)
 		printf("  medians %s → %s, %zu rounds, %s\n", table_number(v->before, before, sizeof(before)), table_number(v->after, after, sizeof(after)),
 		       v->a.log.n, v->redrawn ? "a fresh link each: this is about the source" : "layout fixed: this is about these two files");
+	print_rounds(x);
 	if (x->same && v->a.log.n)
 		printf("  the two load the same bytes: whatever differs is noise\n");
 	if (x->source.n && isfinite(x->source.lo) && isfinite(x->source.hi))

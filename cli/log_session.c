@@ -142,6 +142,23 @@ static json_t *case_json(struct store_case_row *c)
 	return o;
 }
 
+/* The arms that are asked about, in their order, a bar each. */
+static void print_shape(const struct session_page *d, int64_t case_id)
+{
+	enum { WIDTH = 64 };
+	double v[WIDTH];
+	size_t n = 0;
+	char bars[4 * WIDTH];
+	for (size_t i = 0; i < d->medians.n && n < WIDTH; i++) {
+		const struct store_median *m = &d->medians.items[i];
+		const struct store_arm_row *a = arm_of(d, m->arm_id);
+		if (m->case_id == case_id && m->multiplier == 1 && a && (!strcmp(a->role, "subject") || !strcmp(a->role, "reference")))
+			v[n++] = m->per_operation.known ? m->per_operation.v : m->median;
+	}
+	if (n > 2)
+		printf("%s  arms in their order, from the least to the most\n", table_spark(v, n, bars, sizeof(bars)));
+}
+
 static void print_medians(struct page *p, const struct session_page *d)
 {
 	int64_t last = 0;
@@ -152,6 +169,7 @@ static void print_medians(struct page *p, const struct session_page *d)
 			table_print(t, stdout);
 			table_free(t);
 			t = NULL;
+			print_shape(d, last);
 		}
 		if (!m)
 			break;

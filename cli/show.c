@@ -116,6 +116,31 @@ static void elsewhere(const json_t *result, FILE *to)
 			str(json_object_get(result, "good"), "short"), str(json_object_get(result, "bad"), "short"));
 }
 
+/* The counted commits in the history's order, a bar each; where all fit, a blank for each commit that was not counted. */
+static void counted_shape(const json_t *result, FILE *to)
+{
+	enum { WIDTH = 64 };
+	const json_t *list = json_object_get(result, "measured");
+	double v[WIDTH], least = INFINITY, most = -INFINITY, commits = num(result, "commits");
+	size_t n = json_array_size(list), i;
+	bool all = commits <= WIDTH;
+	char bars[4 * WIDTH];
+	json_t *c;
+	if (n < 3 || (!all && n > WIDTH))
+		return;
+	for (i = 0; i < WIDTH; i++)
+		v[i] = NAN;
+	json_array_foreach(list, i, c) {
+		double at = all ? num(c, "position") : (double)i;
+		if (!(at >= 0 && at < WIDTH))
+			return;
+		v[(size_t)at] = num(c, "value");
+		least = fmin(least, num(c, "value")), most = fmax(most, num(c, "value"));
+	}
+	fprintf(to, "  counted, from good to bad: %s  %.2f … %.2f instructions %s\n", table_spark(v, all ? (size_t)commits : n, bars, sizeof(bars)), least, most,
+		per(json_object_get(json_object_get(result, "ends"), "instructions")));
+}
+
 void show_bisect(const json_t *result, FILE *to)
 {
 	const char *outcome = str(result, "outcome");
@@ -134,6 +159,7 @@ void show_bisect(const json_t *result, FILE *to)
 	t = json_object_get(ends, "instructions");
 	if (t)
 		fprintf(to, "  ends by exact count: %.2f → %.2f instructions %s\n", num(t, "before"), num(t, "after"), per(t));
+	counted_shape(result, to);
 	fputc('\n', to);
 	size_t i;
 	json_t *c;

@@ -219,6 +219,9 @@ static size_t tried(const struct claim_row *k)
 void claim_line_result(struct line *l, const struct claim_row *k, bool cell)
 {
 	line_toned(l, tone_of(k->result), "%s", k->result);
+	for (size_t i = 0, n = 0; !strcmp(k->result, "reproduced only elsewhere") && i < k->n_tries; i++)
+		if (!strcmp(k->tries[i].outcome, "reproduced"))
+			line_text(l, "%s%s", n++ ? "; " : " with ", k->tries[i].place);
 	if (tried(k) && !cell)
 		line_text(l, " (%zu tried)", tried(k));
 	else if (tried(k))

@@ -315,21 +315,25 @@ static void hunks(struct page *p, const json_t *result, const char *commit)
 	json_array_foreach (json_object_get(result, "accounts"), i, account) {
 		const json_t *by_hunk = json_object_get(account, "by_hunk"),
 			     *list = json_object_get(by_hunk, "hunks");
-		if (strcmp(part_str(account, "commit"), commit) || !json_array_size(list))
+		if (strcmp(part_str(account, "commit"), commit) || !by_hunk)
 			continue;
-		struct table *t = page_table(p,
+		struct table *t = !json_array_size(list) ? NULL : page_table(p,
 			"What each hunk of it costs: instructions per operation of its lines, "
 			"before and after, by callgrind through the debug information (%s)",
 			part_str(account, "case"));
-		table_column(t, ALIGN_LEFT, "hunk");
-		table_column(t, ALIGN_RIGHT, "before, instructions/op");
-		table_column(t, ALIGN_RIGHT, "after");
-		table_column(t, ALIGN_RIGHT, "change");
-		table_column(t, ALIGN_LEFT, "its dearest lines");
+		if (t) {
+			table_column(t, ALIGN_LEFT, "hunk");
+			table_column(t, ALIGN_RIGHT, "before, instructions/op");
+			table_column(t, ALIGN_RIGHT, "after");
+			table_column(t, ALIGN_RIGHT, "change");
+			table_column(t, ALIGN_LEFT, "its dearest lines");
+		}
 		json_array_foreach (list, k, h)
 			if (k < 12)
 				hunk_row(t, h);
 		struct line *l = page_note(p);
+		if (!t)
+			line_text(l, "No line of its hunks is an instruction that ran. ");
 		if (json_array_size(list) > 12)
 			line_text(l, "%zu further hunks are cheaper. ", json_array_size(list) - 12);
 		line_text(l,

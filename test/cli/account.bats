@@ -123,6 +123,9 @@ py() { printf '%s' "$output" | python3 -c 'import json,sys; r = json.load(sys.st
 	run --separate-stderr "$hakperf" bisect c0 c4 --metric instructions_exact --max-time 1s --json
 	py "[a['commit'] for a in r['accounts']] == ['$(git rev-parse c3)']"
 	py "abs(r['accounts'][0]['difference']['delta'] - 10) < 0.05 and 'unchanged_lines' in r['accounts'][0]['by_hunk']"
+	# The page of the bisect tells them.
+	run "$hakperf" report bisect --format md
+	[[ $output == *"Lines that did not change cost "*"hakperf account --split"* ]]
 }
 
 @test "what cannot be accounted for says why" {

@@ -167,6 +167,8 @@ id() { git rev-parse "$1"; }
 	run "$hakperf" bisect c0 c7 --metric instructions_exact --max-time 1s
 	[[ $output != *$'\033'* ]]
 	[[ $output == *'\xe9'* ]]
+	# The counted commits as bars: low before the culprit, high from it on.
+	[[ $output =~ counted,\ from\ good\ to\ bad:\ ▁[▁\ ]*█[█\ ]*\ [0-9.]+\ …\ [0-9.]+\ instructions ]]
 }
 
 @test "one clear line for what cannot be asked" {

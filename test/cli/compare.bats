@@ -37,6 +37,7 @@ not_told() {
 	[ "$status" = 0 ]
 	[[ ${lines[0]} =~ ^regression\ -[0-9.]+\ %\ \[-.*%,\ -.*%\]$ ]]
 	[[ $output == *"layout fixed: this is about these two files"* ]]
+	[[ $output =~ by\ round:\ [▁▂▃▄▅▆▇█]{13,}\ \ -[0-9.]+\ % ]]
 	[ -s results.db ]
 	[ -z "$stderr" ]
 	compare "$fast" "$slow" --fail-on regression -- "${work[@]}"
