@@ -1,6 +1,6 @@
 # The case re-enacted
 
-In November 2025 hakmem's maintainers saw 6.1 M operations per second where 59 to 70 M had been claimed, read the source, and called the cause confirmed. This page goes through their investigation point by point: what was concluded, what could have been known, and what a minute of measuring shows on the history in `allocator/`, which re-enacts theirs. Every figure below is from the record of one machine; the words around them were written first.
+In November 2025 hakmem's maintainers saw 6.1 M operations per second where 59 to 70 M had been claimed, read the source, and called the cause confirmed. This page goes through their investigation point by point: what was concluded, what could have been known, and what a minute of measuring shows on the history in `allocator/`, which re-enacts theirs. Every figure below comes out of the record of one machine when the page is made.
 
 ## What this can show, and what it cannot
 
@@ -38,9 +38,11 @@ Nobody reproduced them. Checked out again, Phase 7 measured 6,121,111 where the 
 
 {{claims phase7-*}}
 
-In release, Phase 7 against that head is {{measured phase7-128}} at 128 B on the mix and {{time E1 7 hot_path:C4}} on the hot path: nowhere near six times. Debug builds are another matter. There the checks of later phases (a scan of the list on each push, alignment and owner checks) cost several times what the allocator does, and Phase 7, which had none of them, stands far ahead. The page of claims lists every configuration that was tried, each with its interval.
+In release, Phase 7 against that head is {{measured phase7-128}} at 128 B on the mix and {{time E1 7 hot_path:C4}} on the hot path: nowhere near six times. Debug builds are another matter. There the checks of later phases (a scan of the list on each push, alignment and owner checks) cost several times what the allocator does, and Phase 7, which had none of them, stands far ahead:
 
-That makes one reading likely, and no more than likely: the two figures that were compared came from builds of different variants, or of different checks. Three explanations stay open, and each is now one command:
+{{tries phase7-128 *debug}}
+
+The claimed ratio, 6 to 8, lies among these and nowhere in release. So what was called a regression of the allocator may have been the price of checks, in builds that carried them. That is a reading, not a finding: the binaries are gone. Three explanations stay open, and each is now one command:
 
 - The binary was not rebuilt after the checkout. The figures of two commits agree to 0.03 %, closer than two runs of one binary do here. hakperf stores the hash of the file that was really executed, and says "the two load the same bytes".
 - Both builds carried debug checks, so that the fast path was never measured: 163 ns an operation is far from 8 to 12 cycles. The build variant is an axis of every measurement here; `hakperf sweep A B` asks all of them.

@@ -50,6 +50,7 @@ static void step_figures(struct line *l, const char *metric, const char *unit, d
 		.hi = 100 * (hi - 1),
 		.decimals = 1,
 		.sign = true,
+		.told = true,
 		.verdict = verdict,
 		.rounds = rounds };
 	line_figure(l, &f);

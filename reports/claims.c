@@ -258,3 +258,30 @@ size_t claim_table(struct page *p, const struct claim_list *c, const char *patte
 	}
 	return n;
 }
+
+size_t claim_tries(struct page *p, const struct claim_row *k, const char *pattern)
+{
+	struct table *t = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < k->n_tries; i++) {
+		const struct claim_try *y = &k->tries[i];
+		if (pattern && fnmatch(pattern, y->place, 0))
+			continue;
+		if (!n++) {
+			t = page_table(p, "%s: what was tried, and what was measured there", k->name);
+			table_column(t, ALIGN_LEFT, "configuration");
+			table_column(t, ALIGN_LEFT, "measured");
+			table_column(t, ALIGN_LEFT, "metric");
+			table_column(t, ALIGN_LEFT, "outcome");
+		}
+		table_begin_row(t);
+		table_cell_text(t, "%s%s", y->place, y->own ? " (its own)" : "");
+		claim_line_measured(table_cell(t), k, y, true);
+		table_cell_text(t, "%s", y->metric);
+		struct line *l = table_cell(t);
+		line_text(l, "%s", y->outcome);
+		if (*y->detail && strcmp(y->outcome, "reproduced"))
+			line_small(l, "%s", y->detail);
+	}
+	return n;
+}

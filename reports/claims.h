@@ -51,3 +51,6 @@ void claim_line_result(struct line *l, const struct claim_row *k, bool cell);
 
 /* Rows of claims whose names match a shell pattern; NULL: all. Returns how many. */
 size_t claim_table(struct page *p, const struct claim_list *c, const char *pattern);
+
+/* What was tried of one, in places that match a shell pattern; NULL: all. Returns how many. */
+size_t claim_tries(struct page *p, const struct claim_row *k, const char *pattern);

@@ -30,7 +30,7 @@ static void figure(const struct figure *f, bool cell, struct buf *out)
 	escape_markdown(buf_str(&b), out);
 	buf_reset(&b);
 	figure_basis(f, &b);
-	if (!cell && b.len) { /* a table says it in its columns and caption */
+	if (!cell && !f->told && b.len) { /* a table says it in its columns and caption */
 		buf_puts(out, " (");
 		escape_markdown(buf_str(&b), out);
 		buf_putc(out, ')');

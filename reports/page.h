@@ -50,6 +50,7 @@ struct figure {
 	int decimals;	     /* to print; negative: four significant digits */
 	bool sign;	     /* print a + */
 	bool bare;	     /* the unit stands elsewhere (a column's head) */
+	bool told;	     /* what it rests on stands beside it in words */
 };
 
 struct page *page_new(const char *stem, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

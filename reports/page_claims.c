@@ -61,24 +61,7 @@ static void tries(struct page *p, const struct claim_row *k)
 	line_text(l, ", taken to be exact to ±%.3g %%. ", 100 * k->tolerance);
 	if (k->session)
 		line_text(l, "Newest verification: session %lld.", (long long)k->session);
-	struct table *t = k->n_tries ? page_table(p, "Every configuration that was tried") : NULL;
-	if (t) {
-		table_column(t, ALIGN_LEFT, "configuration");
-		table_column(t, ALIGN_LEFT, "measured");
-		table_column(t, ALIGN_LEFT, "metric");
-		table_column(t, ALIGN_LEFT, "outcome");
-	}
-	for (size_t i = 0; i < k->n_tries; i++) {
-		const struct claim_try *y = &k->tries[i];
-		table_begin_row(t);
-		table_cell_text(t, "%s%s", y->place, y->own ? " (its own)" : "");
-		claim_line_measured(table_cell(t), k, y, true);
-		table_cell_text(t, "%s", y->metric);
-		l = table_cell(t);
-		line_text(l, "%s", y->outcome);
-		if (*y->detail && strcmp(y->outcome, "reproduced"))
-			line_small(l, "%s", y->detail);
-	}
+	claim_tries(p, k, NULL);
 	page_close(p);
 }
 

@@ -140,9 +140,13 @@ static int put_time(const struct story *s, struct line *l, const struct place *p
 		.hi = 100 * (k.hi - 1),
 		.decimals = 1,
 		.sign = true,
+		.told = true,
 		.verdict = k.verdict };
 	line_figure(l, &f);
 	line_text(l, " of time (");
+	if (k.lo > 0 && isfinite(k.hi))
+		line_text(l, "[%+.1f, %+.1f], ", 100 * (k.lo - 1), 100 * (k.hi - 1));
+	line_text(l, "%lld rounds: ", (long long)k.rounds);
 	line_verdict(l, k.verdict);
 	line_text(l, ")");
 	s->rp->worse |= !strcmp(k.verdict, "regression");
@@ -279,22 +283,27 @@ static void put_plot(const struct story *s, const struct place *p, bool exact)
 	page_plot(s->page, plot);
 }
 
-static void put_bisects(const struct story *s)
+/* The newest finished search of a kind; false: none. */
+static bool put_bisect(const struct story *s, bool exact)
 {
-	bool exact = false, timed = false;
 	for (size_t i = 0; i < s->rp->bisects.n; i++) {
 		const struct store_bisect_row *b = &s->rp->bisects.items[i];
-		bool counts = b->metric && !strcmp(b->metric, "instructions_exact");
-		if (!b->result_json || (counts ? exact : timed))
-			continue;
-		json_t *result = json_loads(b->result_json, 0, NULL);
-		if (result)
+		json_t *result = b->result_json ? json_loads(b->result_json, 0, NULL) : NULL;
+		bool found = result && exact == !strcmp(part_str(result, "metric"), "instructions_exact");
+		if (found)
 			s->rp->worse |= part_bisect_answer(s->page, result,
-				counts ? "In instructions" : "In time", b->id, false);
+				exact ? "In instructions" : "In time", b->id, false);
 		json_decref(result);
-		exact |= counts, timed |= !counts;
+		if (found)
+			return true;
 	}
-	if (!exact && !timed)
+	return false;
+}
+
+static void put_bisects(const struct story *s)
+{
+	bool exact = put_bisect(s, true);
+	if (!put_bisect(s, false) && !exact)
 		missing(page_paragraph(s->page));
 }
 
@@ -303,6 +312,12 @@ static int put_block(const struct story *s, const struct place *p, bool *block)
 	*block = true;
 	if (is(p, "claims", 1)) {
 		if (!claim_table(s->page, &s->claims, p->words[1]))
+			missing(page_paragraph(s->page));
+		return 0;
+	}
+	if (is(p, "tries", 2)) {
+		const struct claim_row *k = claim_list_find(&s->claims, p->words[1]);
+		if (!k || !claim_tries(s->page, k, p->words[2]))
 			missing(page_paragraph(s->page));
 		return 0;
 	}

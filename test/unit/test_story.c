@@ -110,10 +110,12 @@ static void places_are_filled_from_the_record(void **state)
 	char *md = told(&w,
 		"# A tale\n\nThe lead\ngoes on.\n\n## Head\n\nClaimed {{claimed fast}}, measured "
 		"{{measured fast}}, so {{result fast}}; **strong** `code` 2*3 {one}.\n\n"
-		"- one {{exact A B pairs:small}}\n- two {{result none}}\n\n{{claims s*}}\n\nend\n");
+		"- one {{exact A B pairs:small}}\n- two {{result none}}\n\n{{claims s*}}\n\n"
+		"{{tries fast *release}}\n\n{{tries fast *debug}}\n\nend\n");
 	static const char *const holds[] = { "# A tale\n\nThe lead goes on.\n\n## Head\n\n",
 		"59 M ops/s, 6.413 × phase:E1", "1.05", "✗ not reproduced (1 tried)", "**strong**",
-		"`code`", "2\\*3 {one}", "- one not measured\n- two not measured\n\n", "| `same` |" };
+		"`code`", "2\\*3 {one}", "- one not measured\n- two not measured\n\n", "| `same` |",
+		"| pairs small, release (its own) |", "\n\nnot measured\n\nend\n" };
 	for (size_t i = 0; i < sizeof(holds) / sizeof(holds[0]); i++)
 		if (!strstr(md, holds[i]))
 			fail_msg("no '%s' in:\n%s", holds[i], md);
