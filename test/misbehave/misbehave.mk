@@ -6,6 +6,11 @@ $(MISBEHAVE): test/misbehave/misbehave.c harness/workload/hakperf/roi.h harness/
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WORKLOAD_FLAGS) -pie -o $@ $<
 
+AT_ONCE := $(BUILD)/test/misbehave/at_once
+$(AT_ONCE): test/misbehave/at_once.c harness/workload/hakperf/roi.h harness/workload/workload.mk $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORKLOAD_FLAGS) -pie -o $@ $< -pthread
+
 $(BUILD)/test/misbehave/%.so: test/misbehave/%.c harness/workload/workload.mk $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SUBJECT_FLAGS) -shared -o $@ $<
@@ -21,11 +26,11 @@ $(SLOW_START): test/misbehave/slow_start.c $(BUILD)/control/0/lib/libcontrol.so
 	$(Q)$(CC) $(SUBJECT_FLAGS) -DTURNS=$(TURNS) -shared -o $@ $< $(@:.so=.o) $(BUILD)/control/0/share/hakperf/objects/extra.o
 
 .PHONY: misbehave
-misbehave: $(MISBEHAVE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(SLOW_START)
+misbehave: $(MISBEHAVE) $(AT_ONCE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(SLOW_START)
 
 # The same program with an allocator inside, as a subject of kind `library` is.
 $(MISBEHAVE)-linked: test/misbehave/misbehave.c $(BUILD)/control/0/lib/libcontrol.so
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WORKLOAD_FLAGS) -pie -o $@ $< $(BUILD)/control/0/share/hakperf/objects/*.o
 
-$(BUILD)/test/test_run $(BUILD)/test/test_session: | $(MISBEHAVE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(WORKLOADS) $(CONTROLS) $(NULL_ALLOCATOR)
+$(BUILD)/test/test_run $(BUILD)/test/test_session: | $(MISBEHAVE) $(AT_ONCE) $(MISBEHAVE)-linked $(MISBEHAVE_LIBRARIES) $(WORKLOADS) $(CONTROLS) $(NULL_ALLOCATOR)

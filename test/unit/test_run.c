@@ -541,6 +541,17 @@ static void control_doses_are_exact(void **state)
 }
 
 /* The public header in C++ and in two files of one program. */
+static void threads_may_end_at_once(void **state)
+{
+	(void)state;
+	const char *const argv[] = { in_build("test/misbehave/at_once"), NULL };
+	struct run_spec spec = spec_of(argv, in_build("control/0/lib/libcontrol.so"));
+	struct run_result r = { 0 };
+	spec.record_required = false;
+	run_ok(&spec, &r);
+	run_release(&r);
+}
+
 static void header_works_in_cxx(void **state)
 {
 	(void)state;
@@ -598,6 +609,7 @@ int main(void)
 		cmocka_unit_test(events_are_counted_in_the_region),
 		cmocka_unit_test(callgrind_sees_the_region_alone),
 		cmocka_unit_test(control_doses_are_exact),
+		cmocka_unit_test(threads_may_end_at_once),
 		cmocka_unit_test(header_works_in_cxx),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

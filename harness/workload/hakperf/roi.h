@@ -171,7 +171,8 @@ struct hakperf_roi_state {
 	struct hakperf_area *area; /* NULL: no harness */
 	uint32_t done;		   /* 1: init is over, 2: it is going on */
 	uint32_t cold;
-	uint32_t inside, inside_lock; /* regions under callgrind that are open now */
+	uint32_t lock;	 /* of what follows, and of the C library's first look at its own heap */
+	uint32_t inside; /* regions under callgrind that are open now */
 	void *startup; /* chain of the start-up allocations, so that they stay reachable */
 };
 
@@ -282,6 +283,17 @@ static inline uint64_t hakperf_valgrind(uint64_t def, uint64_t request)
 #define HAKPERF_CALLGRIND_START 0x43540004u
 #define HAKPERF_CALLGRIND_STOP 0x43540005u
 
+static inline void hakperf_lock(void)
+{
+	while (__atomic_exchange_n(&hakperf_roi_state.lock, 1, __ATOMIC_ACQUIRE))
+		syscall(SYS_sched_yield);
+}
+
+static inline void hakperf_unlock(void)
+{
+	__atomic_store_n(&hakperf_roi_state.lock, 0, __ATOMIC_RELEASE);
+}
+
 /* Under valgrind: the first region to open starts instrumentation, the last one to close stops it. */
 static inline void hakperf_valgrind_inside(int enter)
 {
@@ -290,13 +302,12 @@ static inline void hakperf_valgrind_inside(int enter)
 		return;
 	if (!enter)
 		hakperf_valgrind(0, HAKPERF_CALLGRIND_TOGGLE);
-	while (__atomic_exchange_n(&s->inside_lock, 1, __ATOMIC_ACQUIRE))
-		syscall(SYS_sched_yield);
+	hakperf_lock();
 	if (enter && s->inside++ == 0)
 		hakperf_valgrind(0, HAKPERF_CALLGRIND_START);
 	if (!enter && --s->inside == 0)
 		hakperf_valgrind(0, HAKPERF_CALLGRIND_STOP);
-	__atomic_store_n(&s->inside_lock, 0, __ATOMIC_RELEASE);
+	hakperf_unlock();
 	if (enter)
 		hakperf_valgrind(0, HAKPERF_CALLGRIND_TOGGLE);
 }
@@ -329,7 +340,10 @@ static inline uint64_t hakperf_libc_heap(void)
 	info.object = dlsym(libc, "mallinfo2");
 	uint64_t bytes = HAKPERF_UNKNOWN;
 	if (info.object) {
+		/* glibc's malloc begins with the first who asks it, and two at once find it half begun (2.36). */
+		hakperf_lock();
 		struct mallinfo2 m = info.function();
+		hakperf_unlock();
 		bytes = (uint64_t)m.arena + (uint64_t)m.hblkhd;
 	}
 	dlclose(libc);
