@@ -549,16 +549,16 @@ bool account_function(const struct account *a, size_t path, const char *function
 		size_t up = i;
 		if (r->path != path)
 			continue;
-		while (up != NONE && strcmp(a->rows[up].function, function))
+		while (up != NONE && !account_is_function(a->rows[up].function, function))
 			up = a->rows[up].parent;
 		if (up == NONE)
 			continue;
 		found = true;
 		out->fast_ir += r->fast_ir;
-		if (!strcmp(r->function, function))
+		if (account_is_function(r->function, function))
 			out->self_ir += r->self_ir;
 		size_t above = r->parent;
-		while (above != NONE && strcmp(a->rows[above].function, function))
+		while (above != NONE && !account_is_function(a->rows[above].function, function))
 			above = a->rows[above].parent;
 		if (up != i || above != NONE)
 			continue;

@@ -143,3 +143,10 @@ void account_names_release(struct account_names *names);
 
 /* Take "./" and compilers' suffixes off. Pure, into out. */
 void account_plain_function(const char *name, char *out, size_t n);
+
+/*
+ * Is a row's function the one that a person asks for? In C++ inlined functions bear their plain
+ * names, others their whole symbols: "push" and "pool::List::push(void*)" may both be asked for as
+ * "push" and as "pool::List::push", the second not as "other::push". Pure.
+ */
+bool account_is_function(const char *row, const char *asked);

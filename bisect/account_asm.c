@@ -48,7 +48,7 @@ bool account_objdump_line(const char *line, size_t n, uint64_t *address, struct 
 /* The row of that name nearest to the instruction, NONE. */
 static size_t named(const struct account *a, size_t row, const char *function)
 {
-	while (row != NONE && strcmp(a->rows[row].function, function))
+	while (row != NONE && !account_is_function(a->rows[row].function, function))
 		row = a->rows[row].parent;
 	return row;
 }

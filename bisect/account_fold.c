@@ -78,7 +78,7 @@ double account_fold_function(const struct account *a, const struct account_fold 
 	double sum = 0;
 	for (size_t i = 0; i < a->n_rows; i++) {
 		size_t up = i;
-		while (up != NONE && strcmp(a->rows[up].function, function))
+		while (up != NONE && !account_is_function(a->rows[up].function, function))
 			up = a->rows[up].parent;
 		if (up != NONE && a->rows[i].path == path)
 			sum += f->rows[i];

@@ -88,3 +88,42 @@ void account_plain_function(const char *name, char *out, size_t n)
 	memcpy(out, name, len);
 	out[len] = '\0';
 }
+
+/* A C++ name in two: what it is a member of, and itself; without parameters. Lengths, 0: none. */
+struct cxx_name {
+	const char *whole, *last;
+	size_t whole_bytes, last_bytes;
+};
+
+static struct cxx_name take_apart(const char *name)
+{
+	struct cxx_name c = { .whole = name, .last = name };
+	size_t angles = 0, i = 0;
+	for (; name[i] && (name[i] != '(' || angles || !i); i++) {
+		if (name[i] == '<')
+			angles++;
+		else if (name[i] == '>' && angles)
+			angles--;
+		else if (!angles && name[i] == ':' && name[i + 1] == ':')
+			c.last = name + i++ + 2;
+	}
+	c.whole_bytes = i;
+	c.last_bytes = (size_t)(name + i - c.last);
+	return c;
+}
+
+static bool same_bytes(const char *a, size_t n, const char *b, size_t m)
+{
+	return n == m && !memcmp(a, b, n);
+}
+
+bool account_is_function(const char *row, const char *asked)
+{
+	if (!strcmp(row, asked))
+		return true;
+	struct cxx_name r = take_apart(row), q = take_apart(asked);
+	/* Both say what they are members of: then it must be the same. */
+	if (r.last != r.whole && q.last != q.whole)
+		return same_bytes(r.whole, r.whole_bytes, q.whole, q.whole_bytes);
+	return same_bytes(r.last, r.last_bytes, q.last, q.last_bytes);
+}

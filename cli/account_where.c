@@ -79,9 +79,12 @@ static void where_path(const struct account *a, size_t p, const struct account_f
 static bool in_build(const struct accounting *x, const char *function)
 {
 	struct debuginfo *d = NULL;
-	const char *artifact = x->m.arms[0].build.artifact;
+	const char *artifact = x->m.arms[0].build.artifact, *plain = function;
+	/* Debug information tells what a function is a member of by where it stands. */
+	for (const char *s = function; (s = strstr(s, "::")); s += 2)
+		plain = s + 2;
 	bool known =
-		artifact && !debuginfo_open(&d, artifact, NULL) && debuginfo_mentions(d, function);
+		artifact && !debuginfo_open(&d, artifact, NULL) && debuginfo_mentions(d, plain);
 	debuginfo_close(d);
 	return known;
 }

@@ -38,6 +38,7 @@ json() {
 	[ "$status" -eq 0 ]
 	[[ ${lines[0]} == machine\ * ]]
 	[[ $output == *"yes  callgrind"*"instructions in"* ]]
+	[[ $output == *"  sampled addresses  "* ]]
 	[ "$(grep -cE '^  (no|NO) ' <<<"$output")" -eq "$(grep -c -- '-> ' <<<"$output")" ]
 	[ "${lines[-1]}" = "The main job can run here." ]
 }

@@ -636,6 +636,34 @@ static void objdump_lines_are_read(void **state)
 	}
 }
 
+static void functions_are_asked_for_as_people_name_them(void **state)
+{
+	(void)state;
+	static const struct {
+		int line;
+		const char *row, *asked;
+		bool is;
+	} rows[] = {
+		{ __LINE__, "free", "free", true },
+		{ __LINE__, "free", "fre", false },
+		{ __LINE__, "push", "pool::List::push", true },
+		{ __LINE__, "pool::List::push(void*)", "push", true },
+		{ __LINE__, "pool::List::push(void*)", "pool::List::push", true },
+		{ __LINE__, "pool::List::push(void*)", "pool::List::push(void*)", true },
+		{ __LINE__, "pool::List::push(void*)", "other::push", false },
+		{ __LINE__, "pool::List::push(void*)", "List", false },
+		{ __LINE__, "pool::Arena<16ul, std::less<int> >::take(unsigned long)", "take", true },
+		{ __LINE__, "std::sort<f(int)>(int*, int*)", "sort<f(int)>", true },
+		{ __LINE__, "(program)", "(below main)", false },
+		{ __LINE__, "(below main)", "(below main)", true },
+		{ __LINE__, "", "", true },
+		{ __LINE__, "free", "", false },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (account_is_function(rows[i].row, rows[i].asked) != rows[i].is)
+			fail_msg("row of line %d", rows[i].line);
+}
+
 /* The texts of a listing as one string each side, "|" between rows, "." where a side has none. */
 static void aligned(const char *const *a, const char *const *b, const char *left, const char *right,
 		    int line)
@@ -714,6 +742,7 @@ int main(void)
 		cmocka_unit_test(lines_and_files_are_found_in_a_diff),
 		cmocka_unit_test(differences_are_told_by_kind_and_add_up),
 		cmocka_unit_test(inlined_code_belongs_to_the_line_that_calls_it),
+		cmocka_unit_test(functions_are_asked_for_as_people_name_them),
 		cmocka_unit_test(objdump_lines_are_read),
 		cmocka_unit_test(equal_instructions_stand_side_by_side),
 	};
