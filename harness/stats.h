@@ -289,9 +289,10 @@ struct stats_disturbance {
 enum { STATS_BY_STEAL = 1, STATS_BY_MIGRATION = 2, STATS_BY_PREEMPTION = 4 };
 
 /*
- * Is this round disturbed, judged by the n rounds of the session before it? A quantity counts when
- * it exceeds median + 6 x 1.4826 x MAD of the earlier rounds by more than a floor (steal 1 % of the
- * time, 1 migration, 4 preemptions). Returns the set of STATS_BY_…, 0 for undisturbed and always
+ * Is this round disturbed, judged by the rounds of the session before it, the last 24 of these n? A
+ * quantity counts when it exceeds their median + 6 x 1.4826 x MAD by more than a floor (steal 1 % of
+ * the time, 1 migration, 4 preemptions). What lasts is no disturbance but the machine as it is now:
+ * half a window later it flags no more. Returns the set of STATS_BY_…, 0 for undisturbed and always
  * for the first 8 rounds. It looks back only, so that a round's flag never changes and an
  * interrupted session resumes to the same flags; and it does not look at the figure, so that
  * leaving flagged rounds out favours no arm.

@@ -41,6 +41,7 @@ void stats_bh(const double *p, size_t n, double *q)
 
 #define DISTURBED_SPREADS 6
 #define DISTURBED_HISTORY 8
+#define DISTURBED_WINDOW 24
 
 static bool sticks_out(double *earlier, size_t n, double now, double floor)
 {
@@ -58,6 +59,10 @@ static bool sticks_out(double *earlier, size_t n, double now, double floor)
 unsigned stats_disturbed(const struct stats_disturbance *earlier, size_t n,
 			 const struct stats_disturbance *now)
 {
+	if (n > DISTURBED_WINDOW) {
+		earlier += n - DISTURBED_WINDOW;
+		n = DISTURBED_WINDOW;
+	}
 	double *v = x_calloc(n, sizeof(*v));
 	unsigned by = 0;
 	for (size_t i = 0; i < n; i++)

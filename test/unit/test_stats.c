@@ -682,6 +682,17 @@ static void disturbed_rounds(void **state)
 		e[i].steal_ratio = NAN;
 	struct stats_disturbance now = { 0.5, 9, 99 };
 	assert_int_equal(stats_disturbed(e, 20, &now), STATS_BY_MIGRATION | STATS_BY_PREEMPTION);
+	/* A hundred quiet rounds, then a neighbour who stays: flagged at first, not for ever. */
+	struct stats_disturbance long_one[200] = { 0 };
+	unsigned flagged = 0;
+	for (int i = 0; i < 200; i++) {
+		long_one[i] = (struct stats_disturbance){ i < 100 ? 0 : 0.05 + 0.01 * (i % 3), 0, 1 };
+		bool by = stats_disturbed(long_one, (size_t)i, &long_one[i]);
+		assert_true(i != 100 || by);
+		assert_true(i < 113 || !by);
+		flagged += by;
+	}
+	assert_in_range(flagged, 8, 13);
 }
 
 static void start_up_and_slope(void **state)
