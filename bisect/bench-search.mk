@@ -6,5 +6,6 @@ $(BUILD)/bin/bench-search: $(BUILD)/obj/bisect/bench/search.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 .PHONY: bench-search
-bench-search: $(BUILD)/bin/bench-search
+bench-search: $(BUILD)/bin/bench-search all
 	$< --trials $(TRIALS) --seed $(SEED) $(CELLS)
+	bisect/bench/toy.sh $(BUILD)

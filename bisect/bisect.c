@@ -42,7 +42,8 @@ bool bisect_out_of_time(const struct bisect *b)
 	return bisect_used(b) > 1;
 }
 
-int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload, struct error *e)
+int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload,
+		struct error *e)
 {
 	char *text = json_dumps(payload, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
 	struct store_opt id = { 0 };
@@ -59,7 +60,8 @@ int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *pay
 static int find_or_begin(struct bisect *b, bool *resumed, struct error *e)
 {
 	*resumed = false;
-	struct store_rows *r = rows_open(b->o->store, "SELECT id FROM bisect WHERE session_id = :session");
+	struct store_rows *r =
+		rows_open(b->o->store, "SELECT id FROM bisect WHERE session_id = :session");
 	rows_bind_int(r, ":session", session_id(b->session));
 	int rc = rows_next(r, e);
 	if (rc > 0) {
@@ -72,8 +74,12 @@ static int find_or_begin(struct bisect *b, bool *resumed, struct error *e)
 	int64_t ends[2];
 	const struct history_commit *c[2] = { b->o->good, b->o->bad };
 	for (int i = 0; i < 2; i++) {
-		char *id = c[i]->worktree ? x_printf("worktree:%s", c[i]->tree) : x_strdup(c[i]->id);
-		struct store_commit row = { .full_id = id, .subject = c[i]->subject, .phase = c[i]->phase, .subject_escaped = c[i]->subject_escaped };
+		char *id =
+			c[i]->worktree ? x_printf("worktree:%s", c[i]->tree) : x_strdup(c[i]->id);
+		struct store_commit row = { .full_id = id,
+					    .subject = c[i]->subject,
+					    .phase = c[i]->phase,
+					    .subject_escaped = c[i]->subject_escaped };
 		if (!c[i]->worktree)
 			row.author_time_s = STORE_INT(c[i]->author_time_s);
 		rc = store_commit_info(b->o->store, &row, &ends[i], e);
@@ -81,7 +87,8 @@ static int find_or_begin(struct bisect *b, bool *resumed, struct error *e)
 		if (rc)
 			return rc;
 	}
-	return store_bisect_begin(b->o->store, session_id(b->session), ends[0], ends[1], b->metric, &b->id, e);
+	return store_bisect_begin(b->o->store, session_id(b->session), ends[0], ends[1], b->metric,
+				  &b->id, e);
 }
 
 static char *request_json(const struct bisect *b)
@@ -90,12 +97,17 @@ static char *request_json(const struct bisect *b)
 	char name[128];
 	json_t *params = json_object();
 	for (size_t i = 0; i < o->c->n_params; i++)
-		json_object_set_new(params, o->c->params[i].name, json_string(o->c->params[i].value));
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:b, s:b, s:b, s:o}", "good", o->good->worktree ? o->good->tree : o->good->id, "bad",
-			      o->bad->worktree ? o->bad->tree : o->bad->id, "case", bench_case_name(o->c, name, sizeof(name)), "variant",
-			      o->variant ? o->variant : o->subject->config->variants[0].name, "metric", b->metric, "confidence", o->confidence,
-			      "delta", o->delta, "first_parent", o->first_parent, "all", o->all, "auto",
-			      !o->metric || !strcmp(o->metric, "auto"), "improvement", o->improvement, "parameters", params);
+		json_object_set_new(params, o->c->params[i].name,
+				    json_string(o->c->params[i].value));
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:b, s:b, s:b, s:o}",
+			      "good", o->good->worktree ? o->good->tree : o->good->id, "bad",
+			      o->bad->worktree ? o->bad->tree : o->bad->id, "case",
+			      bench_case_name(o->c, name, sizeof(name)), "variant",
+			      o->variant ? o->variant : o->subject->config->variants[0].name,
+			      "metric", b->metric, "confidence", o->confidence, "delta", o->delta,
+			      "first_parent", o->first_parent, "all", o->all, "auto",
+			      !o->metric || !strcmp(o->metric, "auto"), "improvement",
+			      o->improvement, "parameters", params);
 	if (o->again)
 		json_object_set_new(j, "asked", json_integer((json_int_t)clock_mono_ns()));
 	char *text = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT);
@@ -108,9 +120,16 @@ static int open_session(struct bisect *b, struct error *e)
 	const struct bisect_options *o = b->o;
 	char *request = request_json(b);
 	struct session_options so = {
-		.store = o->store, .verb = "bisect", .request_json = request, .delta = o->delta, .confidence = o->confidence,
-		.metric = b->exact ? NULL : b->metric, .workloads = o->workloads, .control = o->control,
-		.toolkit_version = o->toolkit_version, .lock_wait_s = o->lock_wait_s,
+		.store = o->store,
+		.verb = "bisect",
+		.request_json = request,
+		.delta = o->delta,
+		.confidence = o->confidence,
+		.metric = b->exact ? NULL : b->metric,
+		.workloads = o->workloads,
+		.control = o->control,
+		.toolkit_version = o->toolkit_version,
+		.lock_wait_s = o->lock_wait_s,
 	};
 	if (!o->subject->config->subject.network)
 		network_leave();
@@ -125,9 +144,11 @@ static int need_end(struct bisect *b, size_t i, const char *which, struct error 
 	int rc = bisect_need_arm(b, i, &ok, e);
 	if (rc || ok)
 		return rc;
-	return error_set(e, -ENODATA, "the %s end %s cannot be measured: %s (%s); choose another, see %s", which,
-			 b->range.commits[i].info.short_id, build_outcome_name(b->commits[i].build.outcome), b->commits[i].build.detail,
-			 b->commits[i].build.log);
+	return error_set(e, -ENODATA,
+			 "the %s end %s cannot be measured: %s (%s); choose another, see %s", which,
+			 b->range.commits[i].info.short_id,
+			 build_outcome_name(b->commits[i].build.outcome),
+			 b->commits[i].build.detail, b->commits[i].build.log);
 }
 
 /* The ends do not differ, or cannot be told apart: there is nothing to search for. */
@@ -138,11 +159,15 @@ static json_t *ends_result(struct bisect *b)
 	if (!b->exact && a->verdict == STATS_INVALID)
 		return bisect_result(b, "invalid", b->ends.detail);
 	if (b->exact || a->verdict == STATS_NO_CHANGE)
-		return bisect_result(b, "no difference", "good and bad do not differ in this configuration: a search would name a random commit");
+		return bisect_result(
+			b, "no difference",
+			"good and bad do not differ in this configuration: a search would name a random commit");
 	snprintf(why, sizeof(why), "good and bad could not be told apart in the time given%s",
 		 a->more_rounds ? "" : ", and more rounds would hardly help");
 	if (a->more_rounds)
-		snprintf(why + strlen(why), sizeof(why) - strlen(why), ": about %zu more rounds would likely decide (--max-time)", a->more_rounds);
+		snprintf(why + strlen(why), sizeof(why) - strlen(why),
+			 ": about %zu more rounds would likely decide (--max-time)",
+			 a->more_rounds);
 	return bisect_result(b, "cannot tell", why);
 }
 
@@ -179,14 +204,16 @@ static int resume(struct bisect *b, bool *open, struct error *e)
 			rc = bisect_search_open(&b->range, p, &b->search, e);
 			*open = true;
 		} else if (b->search) {
-			bisect_feed(b->search, &b->range, s->action, bisect_step_commit(&b->range, s->commit), p);
+			bisect_feed(b->search, &b->range, s->action,
+				    bisect_step_commit(&b->range, s->commit), p);
 		}
 		if (!strcmp(s->action, "build") && json_is_false(json_object_get(p, "cached")))
 			b->builds++;
 		if (!strcmp(s->action, "measure"))
 			b->measurements += b->exact ? 1 : 2;
 		if (!strcmp(s->action, "metric"))
-			b->chosen = bisect_metric_name(b, json_string_value(json_object_get(p, "metric")));
+			b->chosen = bisect_metric_name(
+				b, json_string_value(json_object_get(p, "metric")));
 		json_decref(p);
 	}
 	store_free(steps.pool);
@@ -216,8 +243,9 @@ static bool any_named(struct bisect *b)
 }
 
 /*
- * Counts are short and always finished; rounds could go on for ever. What is left of the time belongs to the proof, and, unless the
- * whole staircase was asked for, whether the rest of the range is level gets a share of its own.
+ * Counts are short and always finished; rounds could go on for ever. What is left of the time
+ * belongs to the proof, and, unless the whole staircase was asked for, whether the rest of the
+ * range is level gets a share of its own, and at most as much as all before it took.
  */
 static int search_on(struct bisect *b, struct error *e)
 {
@@ -227,16 +255,19 @@ static int search_on(struct bisect *b, struct error *e)
 		double used = bisect_used(b);
 		if (a.kind == SEARCH_DONE || (!b->exact && used > SEARCH_SHARE))
 			return 0;
-		if (!b->exact && !b->o->all && a.level && level > LEVEL_SHARE && any_named(b))
+		bool enough = level > LEVEL_SHARE || level > used - level;
+		if (!b->exact && !b->o->all && a.level && enough && any_named(b))
 			return 0;
 		int rc = bisect_measure(b, a.commit, e);
 		if (rc)
 			return rc;
 		level += a.level ? bisect_used(b) - used : 0;
 		if (!b->exact && a.level)
-			bisect_say(b, -1, "searching: %s measured, is the rest level?", b->range.commits[a.commit].info.short_id);
+			bisect_say(b, -1, "searching: %s measured, is the rest level?",
+				   b->range.commits[a.commit].info.short_id);
 		else if (!b->exact)
-			bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go", b->range.commits[a.commit].info.short_id,
+			bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go",
+				   b->range.commits[a.commit].info.short_id,
 				   a.expected_cost > a.cost ? a.expected_cost - a.cost : 0);
 	}
 }
@@ -257,8 +288,10 @@ static int ask(struct bisect *b, json_t **result, struct error *e)
 		return 0;
 	}
 	if (better && !b->o->improvement && !b->o->all) {
-		*result = bisect_result(b, "improvement", "bad is better than good: --improvement searches for what made it so, and if "
-							  "that is not what was meant, good and bad are mixed up");
+		*result = bisect_result(
+			b, "improvement",
+			"bad is better than good: --improvement searches for what made it so, and if "
+			"that is not what was meant, good and bad are mixed up");
 		return 0;
 	}
 	if (!open)
@@ -285,7 +318,10 @@ static void release(struct bisect *b)
 
 int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 {
-	struct bisect b = { .o = o, .began_ns = clock_mono_ns(), .warnings = json_array(), .good_again = BISECT_NONE };
+	struct bisect b = { .o = o,
+			    .began_ns = clock_mono_ns(),
+			    .warnings = json_array(),
+			    .good_again = BISECT_NONE };
 	*result = NULL;
 	b.limit_ns = (uint64_t)((o->max_time_s > 0 ? o->max_time_s : DEFAULT_TIME_S) * 1e9);
 	b.exact = o->metric && !strcmp(o->metric, BISECT_EXACT);
@@ -293,9 +329,12 @@ int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 	b.metric = b.exact ? BISECT_EXACT : timed ? bisect_time_metric(o->c) : o->metric;
 	size_t n_paths;
 	const char *const *paths = subject_paths(o->subject, &n_paths);
-	int rc = range_between(o->subject->history, o->good, o->bad, o->first_parent, paths, n_paths, &b.range, e);
+	int rc = range_between(o->subject->history, o->good, o->bad, o->first_parent, paths,
+			       n_paths, &b.range, e);
 	if (!rc && b.range.n < 2)
-		rc = error_set(e, -EINVAL, "good and bad are one commit, %s: there is nothing between them", o->good->short_id);
+		rc = error_set(e, -EINVAL,
+			       "good and bad are one commit, %s: there is nothing between them",
+			       o->good->short_id);
 	if (!rc) {
 		b.commits = x_calloc(b.range.n, sizeof(*b.commits));
 		for (size_t i = 0; i < b.range.n; i++)
@@ -306,8 +345,11 @@ int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 		rc = ask(&b, result, e);
 	if (b.session) {
 		const char *state = !rc ? "done" : rc == -EINTR ? "interrupted" : "failed";
-		char *text = *result ? json_dumps(*result, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-		int kept = b.id ? store_bisect_state(o->store, b.id, state, text, rc ? NULL : e) : 0;
+		char *text = *result ? json_dumps(*result, JSON_SORT_KEYS | JSON_COMPACT |
+								   JSON_REAL_PRECISION(12))
+				     : NULL;
+		int kept =
+			b.id ? store_bisect_state(o->store, b.id, state, text, rc ? NULL : e) : 0;
 		free(text);
 		rc = rc ? rc : kept;
 		kept = session_close(b.session, state, rc && e ? e->text : NULL, rc ? NULL : e);

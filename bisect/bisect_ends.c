@@ -40,12 +40,17 @@ int bisect_exact_ends(struct bisect *b, bool *differ, struct error *e)
 		return rc;
 	for (int i = 0; i < 2; i++)
 		if (!ok[i])
-			return error_set(e, -ENODATA, "%s cannot be counted under callgrind: %s; try --metric ops_per_cpu_s",
-					 b->range.commits[i ? last : 0].info.short_id, b->commits[i ? last : 0].exact.why);
+			return error_set(
+				e, -ENODATA,
+				"%s cannot be counted under callgrind: %s; try --metric ops_per_cpu_s",
+				b->range.commits[i ? last : 0].info.short_id,
+				b->commits[i ? last : 0].exact.why);
 	double x = fabs(stats_log_ratio(b->commits[0].exact.per_op, b->commits[last].exact.per_op));
 	*differ = x > log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
-	return bisect_step(b, "ends", BISECT_NONE, json_pack("{s:f, s:f, s:b}", "good", b->commits[0].exact.per_op, "bad",
-							     b->commits[last].exact.per_op, "differ", *differ), e);
+	return bisect_step(b, "ends", BISECT_NONE,
+			   json_pack("{s:f, s:f, s:b}", "good", b->commits[0].exact.per_op, "bad",
+				     b->commits[last].exact.per_op, "differ", *differ),
+			   e);
 }
 
 static bool separates(const struct stats_answer *a)
@@ -60,11 +65,16 @@ int bisect_timed_ends(struct bisect *b, bool *differ, struct error *e)
 		return rc;
 	b->ends_timed = true;
 	*differ = separates(&b->ends.a);
-	return bisect_step(b, "ends", BISECT_NONE, json_pack("{s:s, s:f, s:b}", "verdict", stats_verdict_name(b->ends.a.verdict), "ratio",
-							     isfinite(b->ends.a.ratio) ? b->ends.a.ratio : 0.0, "differ", *differ), e);
+	return bisect_step(b, "ends", BISECT_NONE,
+			   json_pack("{s:s, s:f, s:b}", "verdict",
+				     stats_verdict_name(b->ends.a.verdict), "ratio",
+				     isfinite(b->ends.a.ratio) ? b->ends.a.ratio : 0.0, "differ",
+				     *differ),
+			   e);
 }
 
-/* The exact count repeats: nothing is quieter. *log_ratio stays NAN where the ends cannot be counted. */
+/* The exact count repeats: nothing is quieter. *log_ratio stays NAN where the ends cannot be
+ * counted. */
 static int try_exact(struct bisect *b, bool *separated, double *log_ratio, struct error *e)
 {
 	size_t last = b->range.n - 1;
@@ -82,7 +92,8 @@ static int try_exact(struct bisect *b, bool *separated, double *log_ratio, struc
 	return 0;
 }
 
-/* Difference over noise of the ends by one metric of the rounds that were made; 0 where it does not separate them as time does. */
+/* Difference over noise of the ends by one metric of the rounds that were made; 0 where it does not
+ * separate them as time does. */
 static int loudness(struct bisect *b, const char *metric, double *out, struct error *e)
 {
 	struct verdict_question q = bisect_question(b, 0, b->range.n - 1, metric);
@@ -100,12 +111,13 @@ static int loudness(struct bisect *b, const char *metric, double *out, struct er
 }
 
 /*
- * Counts that a machine may have and that scatter less than time; each is used only where the very rounds that separate the ends by
- * time separate them by it too, in the same direction.
+ * Counts that a machine may have and that scatter less than time; each is used only where the very
+ * rounds that separate the ends by time separate them by it too, in the same direction.
  */
 int bisect_choose_metric(struct bisect *b, bool timed, struct error *e)
 {
-	static const char *const quiet[] = { "page_faults", "instructions", "branch-misses", "cycles", "peak_rss_bytes" };
+	static const char *const quiet[] = { "page_faults", "instructions", "branch-misses",
+					     "cycles", "peak_rss_bytes" };
 	bool counted = false;
 	double x = NAN, best = 0;
 	int rc = b->o->c->exact ? try_exact(b, &counted, &x, e) : 0;

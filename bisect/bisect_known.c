@@ -8,36 +8,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is known before the search asks for anything: builds in the cache, costs and noise of this machine, what was measured here before. */
+/* What is known before the search asks for anything: builds in the cache, costs and noise of this
+ * machine, what was measured here before. */
 
-/* A/A pairs of the record from which its noise is believed, and what they count for at most: noise moves from day to day. */
+/* A/A pairs of the record from which its noise is believed, and what they count for at most: noise
+ * moves from day to day. */
 #define NOISE_PAIRS 8
 #define NOISE_WORTH 50
-/* Layout spread of one link in log units, where a subject cannot be relinked: as of function orders of one object file. */
+/* Layout spread of one link in log units, where a subject cannot be relinked: as of function orders
+ * of one object file. */
 #define LAYOUT_SD 0.01
 
 static json_t *options_json(struct bisect *b)
 {
 	struct search_options d = search_defaults();
 	bool fixed = !b->exact && !session_arm_relinks(b->session, b->commits[0].arm);
-	double delta = log1p(b->o->delta >= 0 ? b->o->delta : b->exact ? BISECT_EXACT_DELTA : STATS_DELTA);
+	double delta = log1p(b->o->delta >= 0 ? b->o->delta
+			     : b->exact	      ? BISECT_EXACT_DELTA
+					      : STATS_DELTA);
 	double noise_sd = 0, noise_dof = 0, build_cost = d.build_cost;
-	int64_t machine = session_machine(b->session), case_id = session_case_id(b->session, b->index);
+	int64_t machine = session_machine(b->session),
+		case_id = session_case_id(b->session, b->index);
 	struct store_noises noise = { 0 };
-	if (!b->exact && !store_noise(b->o->store, machine, STORE_INT(case_id), b->metric, &noise, NULL) && noise.n &&
-	    noise.items[0].pairs >= NOISE_PAIRS && noise.items[0].robust_sd > 0) {
+	if (!b->exact &&
+	    !store_noise(b->o->store, machine, STORE_INT(case_id), b->metric, &noise, NULL) &&
+	    noise.n && noise.items[0].pairs >= NOISE_PAIRS && noise.items[0].robust_sd > 0) {
 		noise_sd = noise.items[0].robust_sd;
 		noise_dof = fmin(NOISE_WORTH, (double)noise.items[0].pairs);
 	}
 	store_free(noise.pool);
 	struct store_optreal build_ns, run_ns;
 	/* A measurement is a round of two runs. */
-	if (!store_costs(b->o->store, machine, case_id, &build_ns, &run_ns, NULL) && build_ns.known && run_ns.known && run_ns.v > 0)
+	if (!store_costs(b->o->store, machine, case_id, &build_ns, &run_ns, NULL) &&
+	    build_ns.known && run_ns.known && run_ns.v > 0)
 		build_cost = build_ns.v / (2 * run_ns.v);
 	return json_pack("{s:f, s:f, s:b, s:f, s:f, s:b, s:f, s:f, s:i, s:b, s:b}", "confidence",
-			 b->o->confidence > 0 ? b->o->confidence : d.confidence, "delta", delta, "exact", b->exact, "noise_sd", noise_sd,
-			 "noise_dof", noise_dof, "fixed_layout", fixed, "layout_sd", fixed ? LAYOUT_SD : 0, "build_cost", build_cost,
-			 "max_steps", 0, "staircase", b->o->all, "first_parent", b->o->first_parent);
+			 b->o->confidence > 0 ? b->o->confidence : d.confidence, "delta", delta,
+			 "exact", b->exact, "noise_sd", noise_sd, "noise_dof", noise_dof,
+			 "fixed_layout", fixed, "layout_sd", fixed ? LAYOUT_SD : 0, "build_cost",
+			 build_cost, "max_steps", 0, "staircase", b->o->all, "first_parent",
+			 b->o->first_parent);
 }
 
 /* The first commit of each key: those that leave the subject alone share a build. */
@@ -50,13 +60,15 @@ static size_t with_key(const struct bisect *b, char (*keys)[BUILD_KEY], const ch
 }
 
 /* Builds in the cache cost nothing: the search must know before it chooses. */
-static int builds(struct bisect *b, json_t *built, json_t *broken, char (*keys)[BUILD_KEY], struct error *e)
+static int builds(struct bisect *b, json_t *built, json_t *broken, char (*keys)[BUILD_KEY],
+		  struct error *e)
 {
 	const struct history_commit **list = x_calloc(b->range.n, sizeof(*list));
 	struct build *found = x_calloc(b->range.n, sizeof(*found));
 	for (size_t i = 0; i < b->range.n; i++)
 		list[i] = &b->range.commits[i].info;
-	int rc = subject_build_many(b->o->subject, list, b->range.n, b->o->variant, BUILD_CACHED_ONLY, NULL, NULL, found, e);
+	int rc = subject_build_many(b->o->subject, list, b->range.n, b->o->variant,
+				    BUILD_CACHED_ONLY, NULL, NULL, found, e);
 	for (size_t i = 0; i < b->range.n; i++) {
 		memcpy(keys[i], found[i].key, BUILD_KEY);
 		if (!rc && (found[i].outcome == BUILD_OK || !i || i + 1 == b->range.n))
@@ -71,19 +83,24 @@ static int builds(struct bisect *b, json_t *built, json_t *broken, char (*keys)[
 
 static void add_pair(const struct bisect *b, json_t *pairs, size_t i, json_t *against, double x)
 {
-	json_array_append_new(pairs, json_pack("[s, o, f]", b->range.commits[i].info.id, against, x));
+	json_array_append_new(pairs,
+			      json_pack("[s, o, f]", b->range.commits[i].info.id, against, x));
 }
 
 /* ---- exact counts ---- */
 
+static const char COUNTED_BUILDS[] =
+	"SELECT DISTINCT build.id, build.key FROM build"
+	" JOIN session_arm AS arm ON arm.build_id = build.id"
+	" JOIN session ON session.id = arm.session_id"
+	" JOIN session_cell AS cell ON cell.arm_id = arm.id"
+	" WHERE session.machine_id = :machine AND cell.case_id = :case AND cell.kind = 'exact'"
+	" AND build.outcome = 'ok' ORDER BY build.id";
+
 static int exact_counts(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs, struct error *e)
 {
 	int64_t case_id = session_case_id(b->session, b->index);
-	struct store_rows *r = rows_open(b->o->store,
-		"SELECT DISTINCT build.id, build.key FROM build JOIN session_arm AS arm ON arm.build_id = build.id"
-		" JOIN session ON session.id = arm.session_id JOIN session_cell AS cell ON cell.arm_id = arm.id"
-		" WHERE session.machine_id = :machine AND cell.case_id = :case AND cell.kind = 'exact' AND build.outcome = 'ok'"
-		" ORDER BY build.id");
+	struct store_rows *r = rows_open(b->o->store, COUNTED_BUILDS);
 	rows_bind_int(r, ":machine", session_machine(b->session));
 	rows_bind_int(r, ":case", case_id);
 	int rc;
@@ -92,7 +109,8 @@ static int exact_counts(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs
 		struct store_exact x;
 		if (i == b->range.n || i == 0 || i + 1 == b->range.n)
 			continue;
-		if ((rc = store_exact(b->o->store, rows_int(r, 0), case_id, BISECT_EXACT, 1, &x, e)))
+		if ((rc = store_exact(b->o->store, rows_int(r, 0), case_id, BISECT_EXACT, 1, &x,
+				      e)))
 			break;
 		if (!x.found || x.repeats < 2 || (x.operations.known && x.operations.v <= 0))
 			continue;
@@ -102,14 +120,16 @@ static int exact_counts(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs
 		a->counted = a->recorded = true;
 		a->exact = x.least >= x.most;
 		a->per_malloc = a->per_free = NAN;
-		add_pair(b, pairs, i, json_null(), stats_log_ratio(b->commits[0].exact.per_op, a->per_op));
+		add_pair(b, pairs, i, json_null(),
+			 stats_log_ratio(b->commits[0].exact.per_op, a->per_op));
 	}
 	rows_close(r);
 	if (rc < 0)
 		return rc;
 	add_pair(b, pairs, 0, json_null(), 0);
 	add_pair(b, pairs, b->range.n - 1, json_null(),
-		 stats_log_ratio(b->commits[0].exact.per_op, b->commits[b->range.n - 1].exact.per_op));
+		 stats_log_ratio(b->commits[0].exact.per_op,
+				 b->commits[b->range.n - 1].exact.per_op));
 	return 0;
 }
 
@@ -122,16 +142,20 @@ struct old_arm {
 	size_t at; /* in the range, or range.n */
 };
 
-static int old_arms(struct bisect *b, char (*keys)[BUILD_KEY], struct old_arm **list, size_t *n, struct error *e)
+static const char MEASURED_ARMS[] =
+	"SELECT arm.session_id, arm.id, build.key FROM session_arm AS arm"
+	" JOIN build ON build.id = arm.build_id JOIN session ON session.id = arm.session_id"
+	" WHERE session.machine_id = :machine AND session.id <> :session"
+	" AND arm.role IN ('subject', 'reference') AND arm.environment_json = '{}'"
+	" AND EXISTS (SELECT 1 FROM run JOIN round ON round.id = run.round_id"
+	" WHERE run.arm_id = arm.id AND round.case_id = :case AND round.kind = 'timed')"
+	" ORDER BY arm.session_id, arm.number";
+
+static int old_arms(struct bisect *b, char (*keys)[BUILD_KEY], struct old_arm **list, size_t *n,
+		    struct error *e)
 {
 	size_t cap = 0;
-	struct store_rows *r = rows_open(b->o->store,
-		"SELECT arm.session_id, arm.id, build.key FROM session_arm AS arm JOIN build ON build.id = arm.build_id"
-		" JOIN session ON session.id = arm.session_id"
-		" WHERE session.machine_id = :machine AND session.id <> :session AND arm.role IN ('subject', 'reference')"
-		" AND arm.environment_json = '{}' AND EXISTS (SELECT 1 FROM run JOIN round ON round.id = run.round_id"
-		" WHERE run.arm_id = arm.id AND round.case_id = :case AND round.kind = 'timed')"
-		" ORDER BY arm.session_id, arm.number");
+	struct store_rows *r = rows_open(b->o->store, MEASURED_ARMS);
 	rows_bind_int(r, ":machine", session_machine(b->session));
 	rows_bind_int(r, ":session", session_id(b->session));
 	rows_bind_int(r, ":case", session_case_id(b->session, b->index));
@@ -147,8 +171,10 @@ static int old_arms(struct bisect *b, char (*keys)[BUILD_KEY], struct old_arm **
 	return rc;
 }
 
-/* How the search calls a reference: null for the good end, a commit of the range, or a number for another build. NULL: no number is left. */
-static json_t *reference_json(const struct bisect *b, const struct old_arm *a, char (*outside)[BUILD_KEY], size_t *n_outside)
+/* How the search calls a reference: null for the good end, a commit of the range, or a number for
+ * another build. NULL: no number is left. */
+static json_t *reference_json(const struct bisect *b, const struct old_arm *a,
+			      char (*outside)[BUILD_KEY], size_t *n_outside)
 {
 	if (a->at == 0)
 		return json_null();
@@ -163,11 +189,15 @@ static json_t *reference_json(const struct bisect *b, const struct old_arm *a, c
 	return json_integer((json_int_t)*n_outside);
 }
 
-static int pairs_of(struct bisect *b, const struct old_arm *reference, const struct old_arm *a, const json_t *against, json_t *pairs,
-		    struct error *e)
+static int pairs_of(struct bisect *b, const struct old_arm *reference, const struct old_arm *a,
+		    const json_t *against, json_t *pairs, struct error *e)
 {
-	struct verdict_question q = { .session_id = reference->session, .case_id = session_case_id(b->session, b->index),
-				      .arm_a = reference->id, .arm_b = a->id, .metric = b->metric, .delta = -1 };
+	struct verdict_question q = { .session_id = reference->session,
+				      .case_id = session_case_id(b->session, b->index),
+				      .arm_a = reference->id,
+				      .arm_b = a->id,
+				      .metric = b->metric,
+				      .delta = -1 };
 	double *x = NULL;
 	size_t n = 0;
 	int rc = verdict_ratios(b->o->store, &q, &x, &n, e);
@@ -179,8 +209,9 @@ static int pairs_of(struct bisect *b, const struct old_arm *reference, const str
 }
 
 /*
- * Rounds of earlier sessions: of each the arms of this range beside its first arm. Layouts that stay with a build would make pairs of
- * different sessions agree for no good reason, so a fixed layout begins anew.
+ * Rounds of earlier sessions: of each the arms of this range beside its first arm. Layouts that
+ * stay with a build would make pairs of different sessions agree for no good reason, so a fixed
+ * layout begins anew.
  */
 static int earlier_rounds(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs, struct error *e)
 {
@@ -217,7 +248,8 @@ static int rounds_of_ends(struct bisect *b, json_t *pairs, struct error *e)
 
 int bisect_known(struct bisect *b, json_t **open, struct error *e)
 {
-	json_t *built = json_array(), *broken = json_array(), *pairs = json_array(), *options = options_json(b);
+	json_t *built = json_array(), *broken = json_array(), *pairs = json_array(),
+	       *options = options_json(b);
 	char(*keys)[BUILD_KEY] = x_calloc(b->range.n, sizeof(*keys));
 	bool fixed = json_is_true(json_object_get(options, "fixed_layout"));
 	int rc = builds(b, built, broken, keys, e);
@@ -228,32 +260,40 @@ int bisect_known(struct bisect *b, json_t **open, struct error *e)
 	if (!rc && !b->exact && !fixed && !b->o->again)
 		rc = earlier_rounds(b, keys, pairs, e);
 	free(keys);
-	*open = json_pack("{s:o, s:o, s:o, s:o}", "options", options, "built", built, "broken", broken, "pairs", pairs);
+	*open = json_pack("{s:o, s:o, s:o, s:o}", "options", options, "built", built, "broken",
+			  broken, "pairs", pairs);
 	return rc;
 }
 
 /* ---- where the ends do differ ---- */
 
+static const char DIFFERENT_CASES[] =
+	"SELECT workload.name, bench_case.size_class, bench_case.working_set, bench_case.cycles,"
+	" metric.name, verdict.verdict, verdict.ratio, max(verdict.id)"
+	" FROM verdict JOIN session_arm AS a ON a.id = verdict.arm_a_id"
+	" JOIN session_arm AS z ON z.id = verdict.arm_b_id"
+	" JOIN session ON session.id = verdict.session_id"
+	" JOIN bench_case ON bench_case.id = verdict.case_id"
+	" JOIN workload ON workload.id = bench_case.workload_id"
+	" JOIN metric ON metric.id = verdict.metric_id WHERE session.machine_id = :machine"
+	" AND a.build_id = :good AND z.build_id = :bad AND verdict.case_id <> :case"
+	" AND verdict.part = 'run' AND verdict.verdict IN ('regression', 'improvement')"
+	" GROUP BY verdict.case_id, verdict.metric_id"
+	" ORDER BY abs(ln(verdict.ratio)) DESC LIMIT 8";
+
 int bisect_elsewhere(struct bisect *b, json_t **list, struct error *e)
 {
 	*list = json_array();
-	struct store_rows *r = rows_open(b->o->store,
-		"SELECT workload.name, bench_case.size_class, bench_case.working_set, bench_case.cycles, metric.name, verdict.verdict,"
-		" verdict.ratio, max(verdict.id) FROM verdict JOIN session_arm AS a ON a.id = verdict.arm_a_id"
-		" JOIN session_arm AS z ON z.id = verdict.arm_b_id JOIN session ON session.id = verdict.session_id"
-		" JOIN bench_case ON bench_case.id = verdict.case_id JOIN workload ON workload.id = bench_case.workload_id"
-		" JOIN metric ON metric.id = verdict.metric_id"
-		" WHERE session.machine_id = :machine AND a.build_id = :good AND z.build_id = :bad AND verdict.case_id <> :case"
-		" AND verdict.part = 'run' AND verdict.verdict IN ('regression', 'improvement')"
-		" GROUP BY verdict.case_id, verdict.metric_id ORDER BY abs(ln(verdict.ratio)) DESC LIMIT 8");
+	struct store_rows *r = rows_open(b->o->store, DIFFERENT_CASES);
 	rows_bind_int(r, ":machine", session_machine(b->session));
 	rows_bind_int(r, ":good", b->commits[0].build_id);
 	rows_bind_int(r, ":bad", b->commits[b->range.n - 1].build_id);
 	rows_bind_int(r, ":case", session_case_id(b->session, b->index));
 	int rc;
 	while ((rc = rows_next(r, e)) > 0) {
-		json_t *j = json_pack("{s:s, s:s?, s:s, s:s, s:f}", "workload", rows_text(r, 0), "class",
-				      rows_null(r, 1) ? NULL : rows_text(r, 1), "metric", rows_text(r, 4), "verdict", rows_text(r, 5), "ratio",
+		json_t *j = json_pack("{s:s, s:s?, s:s, s:s, s:f}", "workload", rows_text(r, 0),
+				      "class", rows_null(r, 1) ? NULL : rows_text(r, 1), "metric",
+				      rows_text(r, 4), "verdict", rows_text(r, 5), "ratio",
 				      rows_real(r, 6));
 		if (!rows_null(r, 2))
 			json_object_set_new(j, "working_set", json_integer(rows_int(r, 2)));

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One commit of the range at a time: built, made an arm, counted, run beside another; the search and the record are told. */
+/* One commit of the range at a time: built, made an arm, counted, run beside another; the search
+ * and the record are told. */
 
 static void tell(struct bisect *b, const char *action, size_t i, const json_t *payload)
 {
@@ -17,8 +18,10 @@ static void tell(struct bisect *b, const char *action, size_t i, const json_t *p
 		bisect_feed(b->search, &b->range, action, i, payload);
 }
 
-/* Tell the search and the record the same: that is what makes a resumed search stand where this one did. */
-static int told(struct bisect *b, const char *action, size_t i, json_t *payload, bool posterior, struct error *e)
+/* Tell the search and the record the same: that is what makes a resumed search stand where this one
+ * did. */
+static int told(struct bisect *b, const char *action, size_t i, json_t *payload, bool posterior,
+		struct error *e)
 {
 	tell(b, action, i, payload);
 	if (posterior) {
@@ -28,7 +31,9 @@ static int told(struct bisect *b, const char *action, size_t i, json_t *payload,
 		/* The commits that hold at least a hundredth of it. */
 		for (size_t k = 0; k < b->range.n; k++)
 			if (p[k] >= 0.01)
-				json_array_append_new(list, json_pack("[s, f]", b->range.commits[k].info.id, p[k]));
+				json_array_append_new(
+					list,
+					json_pack("[s, f]", b->range.commits[k].info.id, p[k]));
 		json_object_set_new(payload, "posterior", list);
 		free(p);
 	}
@@ -39,17 +44,20 @@ static int record_commit(struct bisect *b, size_t i, struct error *e)
 {
 	struct bisect_commit *c = &b->commits[i];
 	struct store_opt id;
-	int rc = subject_record(b->o->subject, b->o->store, &b->range.commits[i].info, &c->build, &id, &c->build_id, e);
+	int rc = subject_record(b->o->subject, b->o->store, &b->range.commits[i].info, &c->build,
+				&id, &c->build_id, e);
 	c->commit_id = id.v;
 	return rc;
 }
 
 static bool loads_the_same(const struct build *x, const struct build *y)
 {
-	return x->outcome == BUILD_OK && y->outcome == BUILD_OK && x->loaded_hash[0] && !strcmp(x->loaded_hash, y->loaded_hash);
+	return x->outcome == BUILD_OK && y->outcome == BUILD_OK && x->loaded_hash[0] &&
+	       !strcmp(x->loaded_hash, y->loaded_hash);
 }
 
-/* Commit i loads the very code of all its parents: no step is there. Known once all of them are built. */
+/* Commit i loads the very code of all its parents: no step is there. Known once all of them are
+ * built. */
 static int tell_if_same(struct bisect *b, size_t i, struct error *e)
 {
 	const struct range_commit *r = &b->range.commits[i];
@@ -57,7 +65,8 @@ static int tell_if_same(struct bisect *b, size_t i, struct error *e)
 	if (!b->search || c->same || !r->n_parents || r->n_outside || !r->changes_subject)
 		return 0;
 	for (size_t k = 0; k < r->n_parents; k++)
-		if (!b->commits[r->parents[k]].tried || !loads_the_same(&c->build, &b->commits[r->parents[k]].build))
+		if (!b->commits[r->parents[k]].tried ||
+		    !loads_the_same(&c->build, &b->commits[r->parents[k]].build))
 			return 0;
 	c->same = true;
 	return told(b, "same", i, json_object(), false, e);
@@ -69,8 +78,11 @@ static int built(struct bisect *b, size_t i, struct error *e)
 	int rc = record_commit(b, i, e);
 	if (!rc)
 		rc = told(b, c->build.outcome == BUILD_OK ? "build" : "skip", i,
-			  json_pack("{s:s, s:b, s:f, s:s}", "outcome", build_outcome_name(c->build.outcome), "cached", c->build.cached,
-				    "seconds", (double)c->build.wall_ns * 1e-9, "detail", c->build.detail ? c->build.detail : ""), false, e);
+			  json_pack("{s:s, s:b, s:f, s:s}", "outcome",
+				    build_outcome_name(c->build.outcome), "cached", c->build.cached,
+				    "seconds", (double)c->build.wall_ns * 1e-9, "detail",
+				    c->build.detail ? c->build.detail : ""),
+			  false, e);
 	b->builds += !c->build.cached;
 	if (!rc)
 		rc = tell_if_same(b, i, e);
@@ -99,7 +111,8 @@ int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e)
 	*ok = c->build.outcome == BUILD_OK;
 	if (rc || !*ok || c->arm != BISECT_NONE)
 		return rc;
-	struct session_arm arm = subject_arm(b->o->subject, &c->build, info->short_id, STORE_INT(c->commit_id), c->build_id);
+	struct session_arm arm = subject_arm(b->o->subject, &c->build, info->short_id,
+					     STORE_INT(c->commit_id), c->build_id);
 	arm.reference = i == 0;
 	return session_add_arm(b->session, &arm, &c->arm, e);
 }
@@ -125,22 +138,30 @@ static int need_good_again(struct bisect *b, struct error *e)
 {
 	if (b->good_again != BISECT_NONE)
 		return 0;
-	struct session_arm arm = subject_arm(b->o->subject, &b->commits[0].build, "good end again", STORE_INT(b->commits[0].commit_id),
-					     b->commits[0].build_id);
+	struct session_arm arm =
+		subject_arm(b->o->subject, &b->commits[0].build, "good end again",
+			    STORE_INT(b->commits[0].commit_id), b->commits[0].build_id);
 	return session_add_arm(b->session, &arm, &b->good_again, e);
 }
 
-struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after, const char *metric)
+struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after,
+					const char *metric)
 {
 	size_t arm = before == after ? b->good_again : b->commits[after].arm;
-	return (struct verdict_question){ .session_id = session_id(b->session), .case_id = session_case_id(b->session, b->index),
-					  .arm_a = session_arm_id(b->session, b->commits[before].arm),
-					  .arm_b = session_arm_id(b->session, arm), .metric = metric, .delta = b->o->delta,
+	return (struct verdict_question){ .session_id = session_id(b->session),
+					  .case_id = session_case_id(b->session, b->index),
+					  .arm_a = session_arm_id(b->session,
+								  b->commits[before].arm),
+					  .arm_b = session_arm_id(b->session, arm),
+					  .metric = metric,
+					  .delta = b->o->delta,
 					  .no_control = !b->o->control };
 }
 
-/* By another metric than the session's own: the newest ratio of the record, NAN where that round has none. */
-static int ratio_of_round(struct bisect *b, size_t before, size_t after, size_t had, double *x, struct error *e)
+/* By another metric than the session's own: the newest ratio of the record, NAN where that round
+ * has none. */
+static int ratio_of_round(struct bisect *b, size_t before, size_t after, size_t had, double *x,
+			  struct error *e)
 {
 	struct verdict_question q = bisect_question(b, before, after, b->metric);
 	double *all = NULL;
@@ -151,7 +172,8 @@ static int ratio_of_round(struct bisect *b, size_t before, size_t after, size_t 
 	return rc;
 }
 
-int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e)
+int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side,
+		      struct error *e)
 {
 	size_t arms[2] = { b->commits[commit_a].arm, b->commits[commit_b].arm };
 	struct session_figure f[2];
@@ -184,7 +206,9 @@ int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double
 	else if (f[1].outcome != RUN_OK)
 		*bad_side = 2;
 	if (*bad_side)
-		bisect_say(b, -1, "%s: %s", b->range.commits[*bad_side == 1 ? commit_a : commit_b].info.short_id, f[*bad_side - 1].why);
+		bisect_say(b, -1, "%s: %s",
+			   b->range.commits[*bad_side == 1 ? commit_a : commit_b].info.short_id,
+			   f[*bad_side - 1].why);
 	return rc;
 }
 
@@ -196,13 +220,20 @@ static int measure_exact(struct bisect *b, size_t i, struct error *e)
 		return rc;
 	const struct exact_answer *x = &b->commits[i].exact;
 	if (!ok && b->commits[i].build.outcome == BUILD_OK)
-		return told(b, "skip", i, json_pack("{s:s, s:s}", "outcome", "cannot be counted", "detail", x->why), false, e);
+		return told(
+			b, "skip", i,
+			json_pack("{s:s, s:s}", "outcome", "cannot be counted", "detail", x->why),
+			false, e);
 	if (!ok)
 		return 0;
 	double log_ratio = stats_log_ratio(b->commits[0].exact.per_op, x->per_op);
-	bisect_say(b, -1, "%s  %.2f instructions%s  %s", b->range.commits[i].info.short_id, x->per_op,
-		   x->operations ? " per operation" : "", b->range.commits[i].info.subject);
-	return told(b, "measure", i, json_pack("{s:f, s:f, s:b}", "log_ratio", log_ratio, "value", x->per_op, "exact", x->exact), true, e);
+	bisect_say(b, -1, "%s  %.2f instructions%s  %s", b->range.commits[i].info.short_id,
+		   x->per_op, x->operations ? " per operation" : "",
+		   b->range.commits[i].info.subject);
+	return told(b, "measure", i,
+		    json_pack("{s:f, s:f, s:b}", "log_ratio", log_ratio, "value", x->per_op,
+			      "exact", x->exact),
+		    true, e);
 }
 
 static int measure_timed(struct bisect *b, size_t i, struct error *e)
@@ -217,12 +248,17 @@ static int measure_timed(struct bisect *b, size_t i, struct error *e)
 	if (rc)
 		return rc;
 	if (bad_side == 2 && i)
-		return told(b, "skip", i, json_pack("{s:s, s:s}", "outcome", "does not run", "detail", ""), false, e);
+		return told(b, "skip", i,
+			    json_pack("{s:s, s:s}", "outcome", "does not run", "detail", ""), false,
+			    e);
 	if (bad_side)
-		return error_set(e, -EIO, "the good end %s does not run any more", b->range.commits[0].info.short_id);
+		return error_set(e, -EIO, "the good end %s does not run any more",
+				 b->range.commits[0].info.short_id);
 	/* A round without a figure, as one that was disturbed, is made again; not for ever. */
 	if (isnan(x))
-		return ++b->without < 30 ? 0 : error_set(e, -EIO, "%zu rounds gave no figure of %s", b->without, b->metric);
+		return ++b->without < 30 ? 0
+					 : error_set(e, -EIO, "%zu rounds gave no figure of %s",
+						     b->without, b->metric);
 	b->without = 0;
 	return told(b, "measure", i, json_pack("{s:f}", "log_ratio", x), true, e);
 }
@@ -244,7 +280,8 @@ int bisect_tell_beside(struct bisect *b, size_t parent, size_t i, struct error *
 	for (size_t k = 0; !rc && k < n; k++)
 		json_array_append_new(list, json_real(x[k]));
 	free(x);
-	json_t *payload = json_pack("{s:s, s:o}", "other", b->range.commits[parent].info.id, "log_ratios", list);
+	json_t *payload = json_pack("{s:s, s:o}", "other", b->range.commits[parent].info.id,
+				    "log_ratios", list);
 	if (!rc)
 		return told(b, "beside", i, payload, true, e);
 	json_decref(payload);

@@ -8,10 +8,12 @@
 #include "harness/session_exact.h"
 #include "harness/verdict.h"
 
-/* Shared by bisect.c (the question), bisect_ends.c, bisect_known.c, bisect_measure.c, bisect_prove.c and bisect_result.c (the answer). */
+/* Shared by bisect.c (the question), bisect_ends.c, bisect_known.c, bisect_measure.c,
+ * bisect_prove.c and bisect_result.c (the answer). */
 
 #define BISECT_NONE SIZE_MAX
-#define BISECT_EXACT_DELTA 0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
+#define BISECT_EXACT_DELTA                                                                         \
+	0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
 #define BISECT_EXACT "instructions_exact"
 
 struct bisect_commit {
@@ -29,7 +31,8 @@ struct bisect_proof {
 	size_t commit, parent;
 	bool timed, counted;
 	struct verdict_answer time; /* where timed */
-	struct verdict_answer own;  /* where timed: by the search's metric; the same as time where that is a time */
+	struct verdict_answer own;  /* where timed: by the search's metric; the same as time where
+				       that is a time */
 	double exact_before, exact_after; /* per operation, where counted */
 };
 
@@ -42,23 +45,25 @@ struct bisect {
 	size_t index; /* of the case in the session */
 	int64_t id;   /* of the bisect in the record */
 	int64_t seq;
-	bool exact; /* the search's metric is the exact count */
+	bool exact;	    /* the search's metric is the exact count */
 	const char *metric; /* of the search */
 	const char *chosen; /* that an earlier sitting chose; NULL: none */
 	uint64_t began_ns, limit_ns;
-	uint64_t building_ns; /* of this sitting, which the limit does not count */
+	uint64_t building_ns;	    /* of this sitting, which the limit does not count */
 	struct verdict_answer ends; /* by time */
 	bool ends_timed;
 	struct bisect_proof *proofs;
 	size_t n_proofs;
-	size_t good_again; /* the good end a second time: an arm, or BISECT_NONE */
+	size_t good_again;	     /* the good end a second time: an arm, or BISECT_NONE */
 	size_t builds, measurements; /* by this question, earlier sittings too */
-	size_t without; /* rounds one after another that gave no figure */
+	size_t without;		     /* rounds one after another that gave no figure */
 	json_t *warnings;
 };
 
-void bisect_say(struct bisect *b, double share, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload, struct error *e);
+void bisect_say(struct bisect *b, double share, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int bisect_step(struct bisect *b, const char *action, size_t commit, json_t *payload,
+		struct error *e);
 /* Share of the time for measuring that is used up. */
 double bisect_used(const struct bisect *b);
 bool bisect_out_of_time(const struct bisect *b);
@@ -72,13 +77,17 @@ int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e);
 int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e);
 
 /* The rounds of two commits (or of the good end beside itself) in this session. */
-struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after, const char *metric);
+struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after,
+					const char *metric);
 
-/* One round of two arms (commits; commit_b == commit_a: the commit beside itself, for the good end alone); *x their log-ratio by the search's
- * metric (b against a), NAN when a run went wrong; bad_side tells whose (0 none, 1 a, 2 b). */
-int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side, struct error *e);
+/* One round of two arms (commits; commit_b == commit_a: the commit beside itself, for the good end
+ * alone); *x their log-ratio by the search's metric (b against a), NAN when a run went wrong;
+ * bad_side tells whose (0 none, 1 a, 2 b). */
+int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side,
+		      struct error *e);
 
-/* What the search asked for: one measurement of commit i; the record and the search know it then. */
+/* What the search asked for: one measurement of commit i; the record and the search know it then.
+ */
 int bisect_measure(struct bisect *b, size_t i, struct error *e);
 
 /* Tell the search the rounds of i beside a parent; that the proof of i failed. */
@@ -98,18 +107,21 @@ int bisect_choose_metric(struct bisect *b, bool timed, struct error *e);
 
 /* ---- bisect_known.c ---- */
 
-/* The step "open" of bisect_steps.h: the question, and what this machine's record has of its commits. */
+/* The step "open" of bisect_steps.h: the question, and what this machine's record has of its
+ * commits. */
 int bisect_known(struct bisect *b, json_t **open, struct error *e);
 /* Configurations of the record in which good and bad differ. */
 int bisect_elsewhere(struct bisect *b, json_t **list, struct error *e);
 
 /* ---- bisect_prove.c ---- */
 
-/* Rounds of two commits side by side until compare has a verdict by that metric, or this share of the time is used up. */
-int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric, double share_of_time,
-			struct verdict_answer *out, struct error *e);
+/* Rounds of two commits side by side until compare has a verdict by that metric, or this share of
+ * the time is used up. */
+int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric,
+			double share_of_time, struct verdict_answer *out, struct error *e);
 
-/* Prove every named step of the search against its parents. *again: the proof contradicts, search on. */
+/* Prove every named step of the search against its parents. *again: the proof contradicts, search
+ * on. */
 int bisect_prove(struct bisect *b, bool *again, struct error *e);
 
 /* ---- bisect_result.c ---- */

@@ -16,8 +16,8 @@
 /* Chance that a side-by-side verdict is wrong, as told to the search. */
 #define PROOF_ERROR 0.01
 
-int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric, double share_of_time,
-			struct verdict_answer *out, struct error *e)
+int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric,
+			double share_of_time, struct verdict_answer *out, struct error *e)
 {
 	struct verdict_question q = bisect_question(b, commit_a, commit_b, metric);
 	double began = bisect_used(b);
@@ -25,11 +25,14 @@ int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, cons
 		int rc = verdict_ask(b->o->store, &q, out, e);
 		if (rc)
 			return rc;
-		bool open = out->a.verdict == STATS_UNCLEAR || (out->a.verdict == STATS_INVALID && !out->mismatch && out->a.log.n < INVALID_AFTER);
+		bool open = out->a.verdict == STATS_UNCLEAR ||
+			    (out->a.verdict == STATS_INVALID && !out->mismatch &&
+			     out->a.log.n < INVALID_AFTER);
 		double used = bisect_used(b) - began;
 		if (!open || used > share_of_time || bisect_out_of_time(b) || failed >= 3)
 			return verdict_store(b->o->store, &q, out, false, e);
-		bisect_say(b, -1, "%s beside %s: round %zu", b->range.commits[commit_b].info.short_id,
+		bisect_say(b, -1, "%s beside %s: round %zu",
+			   b->range.commits[commit_b].info.short_id,
 			   b->range.commits[commit_a].info.short_id, out->a.log.n + 1);
 		double x;
 		int bad_side;
@@ -66,7 +69,9 @@ static struct bisect_proof *proof_of(struct bisect *b, size_t commit, size_t par
 		if (b->proofs[i].commit == commit && b->proofs[i].parent == parent)
 			return &b->proofs[i];
 	b->proofs = x_realloc(b->proofs, b->n_proofs + 1, sizeof(*b->proofs));
-	b->proofs[b->n_proofs] = (struct bisect_proof){ .commit = commit, .parent = parent, .exact_before = NAN, .exact_after = NAN };
+	b->proofs[b->n_proofs] = (struct bisect_proof){
+		.commit = commit, .parent = parent, .exact_before = NAN, .exact_after = NAN
+	};
 	return &b->proofs[b->n_proofs++];
 }
 
@@ -75,7 +80,8 @@ static json_t *real_or_null(double v)
 	return isfinite(v) ? json_real(v) : json_null();
 }
 
-static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed, bool *contradicted, struct error *e)
+static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed,
+		      bool *contradicted, struct error *e)
 {
 	struct bisect_proof *p = proof_of(b, c, parent);
 	int rc = 0;
@@ -91,8 +97,10 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 		}
 	}
 	if (!rc && !p->timed && !bisect_out_of_time(b)) {
-		/* The same rounds answer both: by the search's metric whether it is proved, by time what it means. */
-		const char *time = b->exact ? session_metric(b->session, b->index) : bisect_time_metric(b->o->c);
+		/* The same rounds answer both: by the search's metric whether it is proved, by time
+		 * what it means. */
+		const char *time = b->exact ? session_metric(b->session, b->index)
+					    : bisect_time_metric(b->o->c);
 		bool same = b->exact || !strcmp(time, b->metric);
 		if (!same)
 			rc = bisect_side_by_side(b, parent, c, b->metric, PROOF_SHARE, &p->own, e);
@@ -102,9 +110,15 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 			p->own = p->time;
 		p->timed = !rc;
 		if (!rc)
-			rc = bisect_step(b, "confirm", c, json_pack("{s:s, s:s, s:o, s:i, s:o, s:o}", "parent", b->range.commits[parent].info.id,
-				"time", stats_verdict_name(p->time.a.verdict), "ratio", real_or_null(p->time.a.ratio), "rounds",
-				(int)p->time.a.log.n, "exact_before", real_or_null(p->exact_before), "exact_after", real_or_null(p->exact_after)), e);
+			rc = bisect_step(b, "confirm", c,
+					 json_pack("{s:s, s:s, s:o, s:i, s:o, s:o}", "parent",
+						   b->range.commits[parent].info.id, "time",
+						   stats_verdict_name(p->time.a.verdict), "ratio",
+						   real_or_null(p->time.a.ratio), "rounds",
+						   (int)p->time.a.log.n, "exact_before",
+						   real_or_null(p->exact_before), "exact_after",
+						   real_or_null(p->exact_after)),
+					 e);
 	}
 	if (rc)
 		return rc;
@@ -112,11 +126,13 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 		bool moved = p->exact_before != p->exact_after;
 		/* Counts of whole processes move by a few instructions with the environment. */
 		if (moved && b->commits[c].exact.whole_process)
-			moved = fabs(stats_log_ratio(p->exact_before, p->exact_after)) > log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
+			moved = fabs(stats_log_ratio(p->exact_before, p->exact_after)) >
+				log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
 		*confirmed = p->counted && moved;
 		*contradicted = p->counted && !moved;
 	} else {
-		*confirmed = p->timed && (p->own.a.verdict == STATS_REGRESSION || p->own.a.verdict == STATS_IMPROVEMENT);
+		*confirmed = p->timed && (p->own.a.verdict == STATS_REGRESSION ||
+					  p->own.a.verdict == STATS_IMPROVEMENT);
 		*contradicted = p->timed && p->own.a.verdict == STATS_NO_CHANGE;
 	}
 	return 0;
@@ -143,7 +159,8 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 			contradicted |= no;
 		}
 		if (!rc && !confirmed && contradicted && (b->exact || !bisect_out_of_time(b))) {
-			bisect_say(b, -1, "%s is no different from its parent: searching on", b->range.commits[c].info.short_id);
+			bisect_say(b, -1, "%s is no different from its parent: searching on",
+				   b->range.commits[c].info.short_id);
 			if (before != BISECT_NONE)
 				rc = bisect_tell_beside(b, before, c, e);
 			if (!rc)

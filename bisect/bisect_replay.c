@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-static int range_of(struct subject *s, const struct store_bisect_row *b, bool first_parent, struct range *range, struct error *e)
+static int range_of(struct subject *s, const struct store_bisect_row *b, bool first_parent,
+		    struct range *range, struct error *e)
 {
 	const char *ends[2] = { b->good, b->bad };
 	struct history_commit c[2] = { 0 };
@@ -16,26 +17,33 @@ static int range_of(struct subject *s, const struct store_bisect_row *b, bool fi
 	int rc = 0;
 	for (int i = 0; !rc && i < 2; i++) {
 		if (!strncmp(ends[i], "worktree:", 9))
-			rc = error_set(e, -EINVAL, "bisect %lld had the working tree as an end, which has moved on since", (long long)b->id);
+			rc = error_set(
+				e, -EINVAL,
+				"bisect %lld had the working tree as an end, which has moved on since",
+				(long long)b->id);
 		else
 			rc = history_resolve(s->history, ends[i], &c[i], e);
 	}
 	if (!rc)
-		rc = range_between(s->history, &c[0], &c[1], first_parent, paths, n_paths, range, e);
+		rc = range_between(s->history, &c[0], &c[1], first_parent, paths, n_paths, range,
+				   e);
 	history_commit_release(&c[0]), history_commit_release(&c[1]);
 	return rc;
 }
 
-static json_t *decision(struct search *search, const struct range *r, const struct store_step_row *s, size_t at, const json_t *payload,
+static json_t *decision(struct search *search, const struct range *r,
+			const struct store_step_row *s, size_t at, const json_t *payload,
 			bool *same)
 {
 	struct search_action a = search_next(search);
 	const struct history_commit *c = &r->commits[at].info;
-	json_t *asked = a.kind == SEARCH_MEASURE ? json_string(r->commits[a.commit].info.id) : json_null();
+	json_t *asked =
+		a.kind == SEARCH_MEASURE ? json_string(r->commits[a.commit].info.id) : json_null();
 	bool agrees = a.kind == SEARCH_MEASURE && a.commit == at;
 	*same &= agrees;
-	return json_pack("{s:I, s:s, s:s, s:s?, s:o, s:b, s:O?}", "seq", (json_int_t)s->seq, "commit", c->id, "short", c->short_id,
-			 "subject", c->subject, "asked", asked, "same", agrees, "log_ratio", json_object_get(payload, "log_ratio"));
+	return json_pack("{s:I, s:s, s:s, s:s?, s:o, s:b, s:O?}", "seq", (json_int_t)s->seq,
+			 "commit", c->id, "short", c->short_id, "subject", c->subject, "asked",
+			 asked, "same", agrees, "log_ratio", json_object_get(payload, "log_ratio"));
 }
 
 static json_t *steps_json(struct search *search, const struct range *r)
@@ -44,8 +52,10 @@ static json_t *steps_json(struct search *search, const struct range *r)
 	json_t *list = json_array();
 	search_get_result(search, &result);
 	for (size_t i = 0; i < result.n_steps; i++)
-		json_array_append_new(list, json_pack("{s:s, s:f, s:b, s:f}", "commit", r->commits[result.steps[i].commit].info.id,
-						      "posterior", result.steps[i].posterior, "named", result.steps[i].named, "size",
+		json_array_append_new(list, json_pack("{s:s, s:f, s:b, s:f}", "commit",
+						      r->commits[result.steps[i].commit].info.id,
+						      "posterior", result.steps[i].posterior,
+						      "named", result.steps[i].named, "size",
 						      result.steps[i].size));
 	search_result_release(&result);
 	return list;
@@ -64,7 +74,8 @@ static bool lists(const json_t *recorded, const json_t *id)
 /* The culprits of the recorded answer; an unfinished bisect has none. */
 static json_t *recorded_json(const struct store_bisect_row *b)
 {
-	json_t *answer = b->result_json ? json_loads(b->result_json, 0, NULL) : NULL, *list = json_array(), *c;
+	json_t *answer = b->result_json ? json_loads(b->result_json, 0, NULL) : NULL,
+	       *list = json_array(), *c;
 	size_t i;
 	json_array_foreach(json_object_get(answer, "culprits"), i, c)
 		json_array_append(list, json_object_get(c, "commit"));
@@ -74,8 +85,8 @@ static json_t *recorded_json(const struct store_bisect_row *b)
 	return list;
 }
 
-static int take_again(struct subject *s, const struct store_bisect_row *b, const struct store_step_rows *steps, json_t **result,
-		      struct error *e)
+static int take_again(struct subject *s, const struct store_bisect_row *b,
+		      const struct store_step_rows *steps, json_t **result, struct error *e)
 {
 	struct range range = { 0 };
 	struct search *search = NULL;
@@ -86,19 +97,26 @@ static int take_again(struct subject *s, const struct store_bisect_row *b, const
 		const struct store_step_row *step = &steps->items[i];
 		json_t *payload = json_loads(step->payload_json, 0, NULL);
 		if (!strcmp(step->action, "open") && !search) {
-			rc = range_of(s, b, json_is_true(json_object_get(json_object_get(payload, "options"), "first_parent")), &range, e);
+			rc = range_of(s, b,
+				      json_is_true(json_object_get(
+					      json_object_get(payload, "options"), "first_parent")),
+				      &range, e);
 			if (!rc)
 				rc = bisect_search_open(&range, payload, &search, e);
 		} else if (search) {
 			size_t at = bisect_step_commit(&range, step->commit);
 			if (at < range.n && !strcmp(step->action, "measure"))
-				json_array_append_new(decisions, decision(search, &range, step, at, payload, &same));
+				json_array_append_new(decisions, decision(search, &range, step, at,
+									  payload, &same));
 			bisect_feed(search, &range, step->action, at, payload);
 		}
 		json_decref(payload);
 	}
 	if (!rc && !search)
-		rc = error_set(e, -EINVAL, "bisect %lld ended before its search: its ends did not differ, or it was killed", (long long)b->id);
+		rc = error_set(
+			e, -EINVAL,
+			"bisect %lld ended before its search: its ends did not differ, or it was killed",
+			(long long)b->id);
 	if (!rc) {
 		json_t *recorded = recorded_json(b), *now = steps_json(search, &range), *x;
 		size_t i;
@@ -106,8 +124,9 @@ static int take_again(struct subject *s, const struct store_bisect_row *b, const
 		same &= !done || json_array_size(now) == json_array_size(recorded);
 		json_array_foreach(now, i, x)
 			same &= !done || lists(recorded, json_object_get(x, "commit"));
-		*result = json_pack("{s:I, s:s?, s:O, s:b, s:o, s:o}", "bisect", (json_int_t)b->id, "metric", b->metric, "decisions", decisions,
-				    "same", same, "steps", now, "recorded", recorded);
+		*result = json_pack("{s:I, s:s?, s:O, s:b, s:o, s:o}", "bisect", (json_int_t)b->id,
+				    "metric", b->metric, "decisions", decisions, "same", same,
+				    "steps", now, "recorded", recorded);
 	}
 	json_decref(decisions);
 	search_close(search);
@@ -115,7 +134,8 @@ static int take_again(struct subject *s, const struct store_bisect_row *b, const
 	return rc;
 }
 
-int bisect_replay(struct subject *s, struct store *store, int64_t id, json_t **result, struct error *e)
+int bisect_replay(struct subject *s, struct store *store, int64_t id, json_t **result,
+		  struct error *e)
 {
 	struct store_bisect_rows rows = { 0 };
 	struct store_step_rows steps = { 0 };

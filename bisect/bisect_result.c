@@ -23,8 +23,9 @@ static json_t *real(double v)
 json_t *bisect_commit_json(const struct bisect *b, size_t i)
 {
 	const struct history_commit *c = &b->range.commits[i].info;
-	return json_pack("{s:o, s:o, s:o, s:o, s:I}", "commit", text(c->id), "short", text(c->short_id), "subject", text(c->subject), "phase",
-			 text(c->phase), "author_time_s", (json_int_t)c->author_time_s);
+	return json_pack("{s:o, s:o, s:o, s:o, s:I}", "commit", text(c->id), "short",
+			 text(c->short_id), "subject", text(c->subject), "phase", text(c->phase),
+			 "author_time_s", (json_int_t)c->author_time_s);
 }
 
 static const char *unit_of(const char *metric)
@@ -38,25 +39,33 @@ static const char *unit_of(const char *metric)
 /* The answer of rounds side by side, as a figure of the contract. */
 static json_t *time_json(const struct verdict_answer *a, const char *metric)
 {
-	return json_pack("{s:o, s:o, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:s, s:o, s:I, s:o}", "value", real(a->a.ratio), "before",
-			 real(a->before), "unit", "ratio", "metric", metric, "source", "interleaved rounds", "rounds", (json_int_t)a->a.log.n,
-			 "lo", real(a->a.lo), "hi", real(a->a.hi), "verdict", stats_verdict_name(a->a.verdict), "after", real(a->after),
-			 "metric_unit", text(unit_of(metric)), "scope", a->redrawn ? "source" : "binary", "detail", text(a->detail),
-			 "more_rounds", (json_int_t)a->a.more_rounds, "aa_sd", real(a->aa.sd));
+	return json_pack(
+		"{s:o, s:o, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:s, s:o, s:I, s:o}",
+		"value", real(a->a.ratio), "before", real(a->before), "unit", "ratio", "metric",
+		metric, "source", "interleaved rounds", "rounds", (json_int_t)a->a.log.n, "lo",
+		real(a->a.lo), "hi", real(a->a.hi), "verdict", stats_verdict_name(a->a.verdict),
+		"after", real(a->after), "metric_unit", text(unit_of(metric)), "scope",
+		a->redrawn ? "source" : "binary", "detail", text(a->detail), "more_rounds",
+		(json_int_t)a->a.more_rounds, "aa_sd", real(a->aa.sd));
 }
 
 static json_t *exact_json(const struct bisect *b, double before, double after)
 {
-	const char *verdict = before == after ? "no change" : after > before ? "regression" : "improvement";
-	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "value", real(after / before), "before", real(before), "after", real(after),
-			 "per", b->commits[0].exact.whole_process ? "run" : "operation", "unit", "ratio", "metric", BISECT_EXACT, "source", "callgrind", "lo", real(after / before), "hi", real(after / before),
-			 "verdict", verdict);
+	const char *verdict = before == after  ? "no change"
+			      : after > before ? "regression"
+					       : "improvement";
+	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "value",
+			 real(after / before), "before", real(before), "after", real(after), "per",
+			 b->commits[0].exact.whole_process ? "run" : "operation", "unit", "ratio",
+			 "metric", BISECT_EXACT, "source", "callgrind", "lo", real(after / before),
+			 "hi", real(after / before), "verdict", verdict);
 }
 
 static json_t *proofs_json(const struct bisect *b, size_t c, const struct bisect_proof **main_proof)
 {
 	json_t *list = json_array();
-	const char *timed_metric = b->exact ? session_metric(b->session, b->index) : bisect_time_metric(b->o->c);
+	const char *timed_metric =
+		b->exact ? session_metric(b->session, b->index) : bisect_time_metric(b->o->c);
 	bool own = !b->exact && strcmp(timed_metric, b->metric) != 0;
 	for (size_t i = 0; i < b->n_proofs; i++) {
 		const struct bisect_proof *p = &b->proofs[i];
@@ -64,9 +73,11 @@ static json_t *proofs_json(const struct bisect *b, size_t c, const struct bisect
 			continue;
 		if (!*main_proof)
 			*main_proof = p;
-		json_t *j = json_pack("{s:o, s:o, s:o}", "parent", bisect_commit_json(b, p->parent), "instructions",
-				      p->counted ? exact_json(b, p->exact_before, p->exact_after) : json_null(), "time",
-				      p->timed ? time_json(&p->time, timed_metric) : json_null());
+		json_t *j = json_pack(
+			"{s:o, s:o, s:o}", "parent", bisect_commit_json(b, p->parent),
+			"instructions",
+			p->counted ? exact_json(b, p->exact_before, p->exact_after) : json_null(),
+			"time", p->timed ? time_json(&p->time, timed_metric) : json_null());
 		if (own && p->timed)
 			json_object_set_new(j, "metric", time_json(&p->own, b->metric));
 		json_array_append_new(list, j);
@@ -83,7 +94,8 @@ static bool higher_is_better(const char *metric)
 static json_t *step_json(const struct bisect *b, const struct search_step *s)
 {
 	const struct bisect_proof *p = NULL;
-	json_t *j = bisect_commit_json(b, s->commit), *set = json_array(), *proofs = proofs_json(b, s->commit, &p);
+	json_t *j = bisect_commit_json(b, s->commit), *set = json_array(),
+	       *proofs = proofs_json(b, s->commit, &p);
 	double ratio = exp(s->size), lo = exp(s->lo), hi = exp(s->hi), before = NAN, after = NAN;
 	if (b->exact && p && p->counted) {
 		before = p->exact_before, after = p->exact_after;
@@ -109,7 +121,8 @@ static json_t *step_json(const struct bisect *b, const struct search_step *s)
 	json_object_set_new(j, "posterior", real(s->posterior));
 	json_object_set_new(j, "named", json_boolean(s->named));
 	bool proved = p && (b->exact ? p->counted && p->exact_before != p->exact_after
-				     : p->timed && (p->own.a.verdict == STATS_REGRESSION || p->own.a.verdict == STATS_IMPROVEMENT));
+				     : p->timed && (p->own.a.verdict == STATS_REGRESSION ||
+						    p->own.a.verdict == STATS_IMPROVEMENT));
 	json_object_set_new(j, "proved", json_boolean(proved));
 	json_object_set_new(j, "set", set);
 	json_object_set_new(j, "proofs", proofs);
@@ -143,8 +156,10 @@ static int larger_first(const void *x, const void *y)
 	return a < b ? 1 : a > b ? -1 : 0;
 }
 
-/* How far apart two steps are from cancelling, as a share of the good end's value: in counts where both were counted beside a parent. */
-static double left_of(const struct bisect *b, const struct search_step *x, const struct search_step *y)
+/* How far apart two steps are from cancelling, as a share of the good end's value: in counts where
+ * both were counted beside a parent. */
+static double left_of(const struct bisect *b, const struct search_step *x,
+		      const struct search_step *y)
 {
 	const struct bisect_proof *p = NULL, *q = NULL;
 	for (size_t i = 0; b->exact && i < b->n_proofs; i++) {
@@ -155,28 +170,36 @@ static double left_of(const struct bisect *b, const struct search_step *x, const
 	}
 	double left = fabs(x->size + y->size);
 	if (p && q)
-		left = fmin(left, fabs(p->exact_after - p->exact_before + q->exact_after - q->exact_before) / b->commits[0].exact.per_op);
+		left = fmin(left, fabs(p->exact_after - p->exact_before + q->exact_after -
+				       q->exact_before) /
+					  b->commits[0].exact.per_op);
 	return left;
 }
 
 /*
- * Two steps that cancel, such as a commit and its revert, are in the range and not in its difference: only the staircase names them.
- * By time they cancel where their sum is within delta, and within what is known of it.
+ * Two steps that cancel, such as a commit and its revert, are in the range and not in its
+ * difference: only the staircase names them. By time they cancel where their sum is within delta,
+ * and within what is known of it.
  */
 static void find_cancelled(const struct bisect *b, const struct search_result *r, bool *cancelled)
 {
-	double delta = log1p(b->o->delta >= 0 ? b->o->delta : b->exact ? BISECT_EXACT_DELTA : STATS_DELTA);
+	double delta = log1p(b->o->delta >= 0 ? b->o->delta
+			     : b->exact	      ? BISECT_EXACT_DELTA
+					      : STATS_DELTA);
 	for (size_t i = 0; !b->o->all && i < r->n_steps; i++)
 		for (size_t j = i + 1; !cancelled[i] && j < r->n_steps; j++) {
 			const struct search_step *x = &r->steps[i], *y = &r->steps[j];
-			if (cancelled[j] || (x->size > 0) == (y->size > 0) || left_of(b, x, y) > delta)
+			if (cancelled[j] || (x->size > 0) == (y->size > 0) ||
+			    left_of(b, x, y) > delta)
 				continue;
-			cancelled[i] = cancelled[j] = b->exact || (x->hi - x->lo + y->hi - y->lo) / 2 < fabs(x->size);
+			cancelled[i] = cancelled[j] =
+				b->exact || (x->hi - x->lo + y->hi - y->lo) / 2 < fabs(x->size);
 		}
 }
 
 /* The larger first. which: those that cancel, or the others. */
-static json_t *steps_json(const struct bisect *b, const struct search_result *r, const bool *cancelled, bool which)
+static json_t *steps_json(const struct bisect *b, const struct search_result *r,
+			  const bool *cancelled, bool which)
 {
 	json_t **items = calloc(r->n_steps ? r->n_steps : 1, sizeof(*items)), *list = json_array();
 	size_t n = 0;
@@ -198,7 +221,8 @@ static json_t *broken_json(const struct bisect *b)
 		if (!c->tried || c->build.outcome == BUILD_OK)
 			continue;
 		json_t *j = bisect_commit_json(b, i);
-		json_object_set_new(j, "outcome", json_string(build_outcome_name(c->build.outcome)));
+		json_object_set_new(j, "outcome",
+				    json_string(build_outcome_name(c->build.outcome)));
 		json_object_set_new(j, "detail", text(c->build.detail));
 		json_array_append_new(list, j);
 	}
@@ -239,8 +263,10 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 		outcome = outcome_of(&r, late, left);
 		why = late ? "the time was up: --max-time gives it more" : r.why;
 		if (late && steps_settled(&r) && isfinite(r.hidden)) {
-			snprintf(narrow, sizeof(narrow), "a further step of up to %.1f %% may hide: --max-time gives more time to look%s",
-				 100 * expm1(r.hidden), b->o->all ? "" : ", --all looks everywhere");
+			snprintf(
+				narrow, sizeof(narrow),
+				"a further step of up to %.1f %% may hide: --max-time gives more time to look%s",
+				100 * expm1(r.hidden), b->o->all ? "" : ", --all looks everywhere");
 			why = narrow;
 		}
 	}
@@ -249,23 +275,32 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 		changing += b->range.commits[i].changes_subject;
 	json_t *ends = json_object();
 	if (b->commits[0].exact.counted && b->commits[last].exact.counted)
-		json_object_set_new(ends, "instructions", exact_json(b, b->commits[0].exact.per_op, b->commits[last].exact.per_op));
+		json_object_set_new(
+			ends, "instructions",
+			exact_json(b, b->commits[0].exact.per_op, b->commits[last].exact.per_op));
 	if (b->ends_timed)
-		json_object_set_new(ends, "time", time_json(&b->ends, b->exact ? session_metric(b->session, b->index) : b->metric));
+		json_object_set_new(
+			ends, "time",
+			time_json(&b->ends,
+				  b->exact ? session_metric(b->session, b->index) : b->metric));
 	json_t *j = json_object();
 	json_object_set_new(j, "outcome", json_string(outcome));
 	json_object_set_new(j, "why", text(why));
 	json_object_set_new(j, "metric", json_string(b->metric));
 	json_object_set_new(j, "unit", json_string(unit_of(b->metric)));
 	json_object_set_new(j, "case", json_string(bench_case_name(b->o->c, name, sizeof(name))));
-	json_object_set_new(j, "variant", text(b->o->variant ? b->o->variant : b->o->subject->config->variants[0].name));
+	json_object_set_new(
+		j, "variant",
+		text(b->o->variant ? b->o->variant : b->o->subject->config->variants[0].name));
 	json_object_set_new(j, "good", bisect_commit_json(b, 0));
 	json_object_set_new(j, "bad", bisect_commit_json(b, last));
 	json_object_set_new(j, "commits", json_integer((json_int_t)last));
 	json_object_set_new(j, "commits_changing_subject", json_integer((json_int_t)changing));
 	json_object_set_new(j, "ends", ends);
-	json_object_set_new(j, "culprits", b->search ? steps_json(b, &r, cancelled, false) : json_array());
-	json_object_set_new(j, "cancelled", b->search ? steps_json(b, &r, cancelled, true) : json_array());
+	json_object_set_new(j, "culprits",
+			    b->search ? steps_json(b, &r, cancelled, false) : json_array());
+	json_object_set_new(j, "cancelled",
+			    b->search ? steps_json(b, &r, cancelled, true) : json_array());
 	free(cancelled);
 	json_object_set_new(j, "broken", broken_json(b));
 	json_object_set_new(j, "measured", measured_json(b));
@@ -275,11 +310,18 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	if (b->search && !b->exact)
 		json_object_set_new(j, "smallest_seen", real(expm1(r.smallest)));
 	else if (b->ends_timed && b->ends.a.log.n)
-		json_object_set_new(j, "smallest_seen",
-				    real(expm1(stats_smallest_effect(b->ends.aa.sd, b->ends.a.log.n, STATS_CONFIDENCE, STATS_POWER))));
-	/* Outside the steps that were found; between ends that agree, where nobody looked inside, nothing is known. */
+		json_object_set_new(
+			j, "smallest_seen",
+			real(expm1(stats_smallest_effect(b->ends.aa.sd, b->ends.a.log.n,
+							 STATS_CONFIDENCE, STATS_POWER))));
+	/* Outside the steps that were found; between ends that agree, where nobody looked inside,
+	 * nothing is known. */
 	if (b->search)
-		json_object_set_new(j, "rest", json_string(r.outcome == SEARCH_CULPRIT || r.outcome == SEARCH_NO_STEP ? "no change" : "unclear"));
+		json_object_set_new(
+			j, "rest",
+			json_string(r.outcome == SEARCH_CULPRIT || r.outcome == SEARCH_NO_STEP
+					    ? "no change"
+					    : "unclear"));
 	if (b->search && !b->exact && isfinite(r.hidden))
 		json_object_set_new(j, "hidden", real(expm1(r.hidden)));
 	if (!strcmp(outcome, "no difference") || !strcmp(outcome, "cannot tell")) {

@@ -18,7 +18,8 @@ static bool yes(const json_t *o, const char *key)
 	return json_is_true(json_object_get(o, key));
 }
 
-static int open_graph(const struct range *r, const struct search_options *so, bool first_parent, struct search **s, struct error *e)
+static int open_graph(const struct range *r, const struct search_options *so, bool first_parent,
+		      struct search **s, struct error *e)
 {
 	uint32_t *start = x_calloc(r->n + 1, sizeof(*start)), *parent = NULL;
 	double *weight = x_calloc(r->n, sizeof(*weight));
@@ -33,8 +34,13 @@ static int open_graph(const struct range *r, const struct search_options *so, bo
 		weight[i] = r->commits[i].changes_subject || r->commits[i].n_outside ? 1 : 0;
 	}
 	start[r->n] = (uint32_t)edges;
-	struct search_graph g = { .n = r->n, .parent_start = start, .parent = parent, .weight = weight, .good = 0,
-				  .bad = (uint32_t)(r->n - 1), .first_parent = first_parent };
+	struct search_graph g = { .n = r->n,
+				  .parent_start = start,
+				  .parent = parent,
+				  .weight = weight,
+				  .good = 0,
+				  .bad = (uint32_t)(r->n - 1),
+				  .first_parent = first_parent };
 	int rc = search_open(s, &g, so, e);
 	free(start), free(parent), free(weight);
 	return rc;
@@ -48,7 +54,8 @@ size_t bisect_step_commit(const struct range *r, const char *id)
 	return id ? range_find(r, id) : r->n;
 }
 
-static void set_builds(struct search *s, const struct range *r, const json_t *ids, enum search_build state)
+static void set_builds(struct search *s, const struct range *r, const json_t *ids,
+		       enum search_build state)
 {
 	size_t k;
 	json_t *id;
@@ -72,19 +79,24 @@ static void observe_pairs(struct search *s, const struct range *r, const json_t 
 			continue;
 		if (json_is_null(other))
 			search_observe(s, (uint32_t)i, x);
-		else if (json_is_integer(other) && json_integer_value(other) >= 1 && json_integer_value(other) <= SEARCH_REFERENCES)
-			search_observe_against(s, (uint32_t)i, (unsigned)json_integer_value(other), x);
+		else if (json_is_integer(other) && json_integer_value(other) >= 1 &&
+			 json_integer_value(other) <= SEARCH_REFERENCES)
+			search_observe_against(s, (uint32_t)i, (unsigned)json_integer_value(other),
+					       x);
 		else if (j < r->n && j != i)
 			search_observe_beside(s, (uint32_t)i, (uint32_t)j, x);
 	}
 }
 
-int bisect_search_open(const struct range *r, const json_t *open, struct search **s, struct error *e)
+int bisect_search_open(const struct range *r, const json_t *open, struct search **s,
+		       struct error *e)
 {
 	const json_t *o = json_object_get(open, "options");
 	*s = NULL;
 	if (!json_is_object(o))
-		return error_set(e, -EINVAL, "the record's search has no options: it was not made by this hakperf");
+		return error_set(
+			e, -EINVAL,
+			"the record's search has no options: it was not made by this hakperf");
 	struct search_options so = search_defaults();
 	so.confidence = number(o, "confidence");
 	so.delta = number(o, "delta");
@@ -105,7 +117,8 @@ int bisect_search_open(const struct range *r, const json_t *open, struct search 
 	return 0;
 }
 
-void bisect_feed(struct search *s, const struct range *r, const char *action, size_t at, const json_t *payload)
+void bisect_feed(struct search *s, const struct range *r, const char *action, size_t at,
+		 const json_t *payload)
 {
 	uint32_t i = (uint32_t)at;
 	if (at >= r->n)

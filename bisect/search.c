@@ -102,8 +102,8 @@ void search_close(struct search *s)
 		free(s->prior);
 	free(s->build), free(s->break_p), free(s->hyp), free(s->obs), free(s->slot),
 		free(s->slot_of);
-	free(s->cls), free(s->class_of), free(s->cls_after), free(s->cls_before), free(s->comp), free(s->scratch),
-		free(s->sum), free(s->all);
+	free(s->cls), free(s->class_of), free(s->cls_after), free(s->cls_before), free(s->comp),
+		free(s->scratch), free(s->sum), free(s->all);
 	free(s);
 }
 
@@ -175,8 +175,7 @@ void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, do
 	observe(s, commit, other, 0, log_ratio);
 }
 
-void search_observe_against(struct search *s, uint32_t commit, unsigned reference,
-			    double log_ratio)
+void search_observe_against(struct search *s, uint32_t commit, unsigned reference, double log_ratio)
 {
 	assert(reference >= 1 && reference <= SEARCH_REFERENCES);
 	if (s->n_levels <= reference)
@@ -392,7 +391,7 @@ static struct search_action decide(struct search *s)
 		return look_inside(s);
 	if (s->n_accepted && none >= s->o.confidence)
 		return search_open_segment(s, &first, &last) ? measure(s, first, last)
-						      : all_steps_found(s);
+							     : all_steps_found(s);
 	if (!s->n_accepted && search_ends(s, &d, &sd) && s->slot[s->slot_of[s->bad]].n >= 8) {
 		if (none >= NO_STEP_SURE || fabs(d) + 2.6 * sd < s->o.delta)
 			return done(s, SEARCH_NO_STEP, "");

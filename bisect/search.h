@@ -42,8 +42,8 @@
  * sums sufficient, which a Student-t would not.
  *
  * The choice. The action of most expected information about the place of the step for its cost,
- * by each hypothesis's own predictive. For an unbuilt commit the best number of repeats is chosen at
- * once, since a build is paid once and measured often. While the data favour "no step", only the
+ * by each hypothesis's own predictive. For an unbuilt commit the best number of repeats is chosen
+ *at once, since a build is paid once and measured often. While the data favour "no step", only the
  * ends are measured; afterwards "no step" is left out of what is to be learnt until a place is sure
  * but for it.
  *
@@ -76,7 +76,7 @@ enum search_layout {
 
 struct search_options {
 	double confidence; /* posterior at which a commit is named; default 0.99 */
-	double delta;      /* smallest difference of interest, in log-ratio; default 0.01 */
+	double delta;	   /* smallest difference of interest, in log-ratio; default 0.01 */
 	bool exact; /* one observation per commit tells all; delta is the threshold of a step */
 	double noise_sd;  /* prior guess of one log-ratio's sd; 0: nothing known */
 	double noise_dof; /* what the guess is worth, in observations; 0 with noise_sd set: 50 */
@@ -91,7 +91,7 @@ struct search_options {
 	double build_cost; /* of one unbuilt commit, in measurements; default 10 */
 	double max_cost;   /* give up where the end is not in sight for this much; 0: 100,000 */
 	size_t max_steps;  /* 1: one step; 0: all */
-	bool staircase;    /* look inside segments whose ends agree too (steps that cancel) */
+	bool staircase;	   /* look inside segments whose ends agree too (steps that cancel) */
 };
 
 enum search_build {
@@ -108,15 +108,15 @@ enum search_kind {
 struct search_action {
 	enum search_kind kind;
 	uint32_t commit;
-	bool level; /* asks only whether the rest of the range is level within delta */
-	double bits;          /* information about the place that is expected of it */
-	double cost;          /* of it, in measurements */
+	bool level;	      /* asks only whether the rest of the range is level within delta */
+	double bits;	      /* information about the place that is expected of it */
+	double cost;	      /* of it, in measurements */
 	double expected_cost; /* rough cost until the end, 0 at the start */
 };
 
 enum search_outcome {
 	SEARCH_CULPRIT, /* every step is named at the confidence, and there is one at least */
-	SEARCH_SET,     /* a step exists; its place is known up to a set (broken commits, or a fixed
+	SEARCH_SET,	/* a step exists; its place is known up to a set (broken commits, or a fixed
 			   layout) */
 	SEARCH_NO_STEP, /* the ends differ by less than delta, or the model is sure of no step */
 	SEARCH_CANNOT_TELL, /* the cost limit was reached, or an endpoint is broken */
@@ -127,10 +127,10 @@ enum search_outcome {
 struct search_step {
 	uint32_t commit;     /* the most probable */
 	double posterior;    /* of that commit; rounds to 1 for exact metrics */
-	uint32_t *set;       /* owned by the result */
+	uint32_t *set;	     /* owned by the result */
 	double *probability; /* of each of the set */
 	size_t n_set;
-	bool named;          /* posterior >= confidence */
+	bool named;	     /* posterior >= confidence */
 	double size, lo, hi; /* log-ratio after against before, with its 95 % interval; its sign is
 				the direction */
 };
@@ -139,11 +139,11 @@ struct search_result {
 	enum search_outcome outcome;
 	struct search_step *steps; /* largest first, owned */
 	size_t n_steps;
-	double no_step;  /* posterior that there is no (further) step */
+	double no_step;	 /* posterior that there is no (further) step */
 	double smallest; /* the smallest difference between the ends that would have been seen so
 			    far (log-ratio, 90 % power) */
-	double hidden;   /* a further step that the measured commits leave room for (log-ratio, upper
-			    95 % bound); infinite before the ends are measured */
+	double hidden; /* a further step that the measured commits leave room for (log-ratio, upper
+			  95 % bound); infinite before the ends are measured */
 	double noise_sd; /* of one log-ratio, estimated */
 	double outliers; /* sum of the probabilities that an observation is one */
 	size_t builds, broken, measurements;

@@ -106,7 +106,7 @@ struct look {
 	struct search_action best;
 	double best_rate;
 	bool without_none;
-	double *inside;  /* by class */
+	double *inside;	 /* by class */
 	double *r, *sum; /* by commit */
 	struct part part[PARTS_MAX];
 };

@@ -63,8 +63,8 @@ static bool segments(const struct search *s, double limit, uint32_t *first, uint
 			continue;
 		for (size_t k = 0; k < s->n_slots; k++) {
 			uint32_t other = s->slot[k].commit;
-			if (!search_plain(&s->slot[k]) ||
-			    s->build[other] == SEARCH_BROKEN || !same_steps(s, lo, other))
+			if (!search_plain(&s->slot[k]) || s->build[other] == SEARCH_BROKEN ||
+			    !same_steps(s, lo, other))
 				continue;
 			if (ancestors(s, other) < ancestors(s, lo))
 				lo = other;

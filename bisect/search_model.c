@@ -18,7 +18,8 @@ static double noise_dof(const struct search *s)
 	return s->o.noise_sd > 0 ? s->o.noise_dof : 0;
 }
 
-/* A class splits into those inside and outside the commit's row. Returns how many there are then. */
+/* A class splits into those inside and outside the commit's row. Returns how many there are then.
+ */
 static size_t refine(struct search *s, uint32_t commit, size_t n, uint32_t *rename)
 {
 	const uint64_t *row = search_has(s, commit);
@@ -208,8 +209,8 @@ static double fit(const struct search *s, struct search_component *c, const stru
 
 /*
  * Mean and variance (in noise variances, without the noise's own) of what a design row tells.
- * ratio: of the offsets' variance to the noise's; seen: observations with the same offsets, NULL for
- * none.
+ * ratio: of the offsets' variance to the noise's; seen: observations with the same offsets, NULL
+ * for none.
  */
 static void row_level(const struct search_component *c, const double *x, double ratio,
 		      const struct search_sum *seen, double *mean, double *lever)
@@ -309,7 +310,8 @@ static double converge(const struct search *s, struct search_component *c, struc
  */
 static double evidence(struct search *s, struct search_component *c)
 {
-	c->columns = (uint32_t)(s->n_levels + s->n_accepted + (c->a != SEARCH_NONE) + (c->b != SEARCH_NONE));
+	c->columns = (uint32_t)(s->n_levels + s->n_accepted + (c->a != SEARCH_NONE) +
+				(c->b != SEARCH_NONE));
 	double *outlier = s->scratch;
 	memset(outlier, 0, s->n_obs * sizeof(*outlier));
 	double best = converge(s, c, s->sum, outlier, false);

@@ -12,7 +12,7 @@
  * class; a component of the posterior is "none", a class, or a pair of classes, and inside a class
  * probability is shared in proportion to the prior.
  */
-#define SEARCH_STEPS_MAX 16                   /* accepted in one statistical search */
+#define SEARCH_STEPS_MAX 16 /* accepted in one statistical search */
 #define SEARCH_LEVELS (SEARCH_REFERENCES + 1)
 #define SEARCH_COLUMNS (SEARCH_LEVELS + SEARCH_STEPS_MAX + 2) /* levels, accepted, two more */
 
@@ -34,7 +34,7 @@ struct search_sum {
 struct search_slot {
 	uint32_t commit, first, last; /* observations */
 	uint32_t beside; /* the commit it was measured against, SEARCH_NONE: a reference */
-	uint32_t level;  /* of which reference: 0 the search's own */
+	uint32_t level;	 /* of which reference: 0 the search's own */
 	size_t n;
 	double least, most;    /* of them */
 	struct search_sum sum; /* weighed by the posterior */
@@ -43,7 +43,7 @@ struct search_slot {
 struct search_class {
 	double prior, log_prior;
 	double posterior; /* expected number of further steps inside */
-	uint32_t first;   /* a member */
+	uint32_t first;	  /* a member */
 	size_t n;
 };
 
@@ -51,7 +51,7 @@ struct search_component {
 	uint32_t a, b; /* classes, SEARCH_NONE where absent */
 	uint32_t columns;
 	double log_p, p;
-	double scale2;            /* noise variance, its mean for predictions */
+	double scale2;		  /* noise variance, its mean for predictions */
 	double z[SEARCH_COLUMNS]; /* L z = X'Wy */
 	double l[SEARCH_COLUMNS * (SEARCH_COLUMNS + 1) /
 		 2]; /* Cholesky factor L of X'WX + Λ, row by row, in units of 1 / noise variance */
@@ -71,10 +71,10 @@ struct search {
 	size_t n, words;
 	uint32_t good, bad;
 	uint32_t *parent_start, *parent;
-	uint64_t *has;    /* n rows */
+	uint64_t *has;	  /* n rows */
 	uint64_t *has_in; /* n rows, transposed: commits that have h */
-	bool *in_range;   /* may be measured with profit: ancestors of bad, not of good; good too */
-	double *prior;    /* 0 outside H and for accepted steps; times the evidence of verdicts */
+	bool *in_range;	  /* may be measured with profit: ancestors of bad, not of good; good too */
+	double *prior;	  /* 0 outside H and for accepted steps; times the evidence of verdicts */
 	uint8_t *build;
 	double *break_p; /* learnt probability that an unbuilt commit is broken */
 	size_t n_hyp;
@@ -84,12 +84,12 @@ struct search {
 	size_t n_obs, cap_obs;
 	struct search_slot *slot;
 	size_t n_slots, cap_slots;
-	size_t n_levels; /* columns of them: one above the largest reference so far */
+	size_t n_levels;   /* columns of them: one above the largest reference so far */
 	uint32_t *slot_of; /* by commit, against the reference; SEARCH_NONE where unmeasured */
 
 	struct search_class *cls;
 	size_t n_cls, cap_cls;
-	uint32_t *class_of;  /* by commit, SEARCH_NONE for those not in H */
+	uint32_t *class_of; /* by commit, SEARCH_NONE for those not in H */
 	/* n_cls rows of slot_words: slots whose commit has the class, and whose `beside` has. */
 	uint64_t *cls_after, *cls_before;
 	size_t slot_words, cap_after;
@@ -99,9 +99,9 @@ struct search {
 	double scale2; /* noise variance by the posterior mixture */
 	double dof;
 	double outlier_rate;
-	double *scratch;              /* by observation */
+	double *scratch;	      /* by observation */
 	struct search_sum *sum, *all; /* by slot: scratch; without any outlier */
-	double shrink;  /* 1 / prior variance of a step, in units of 1 / noise variance */
+	double shrink;	/* 1 / prior variance of a step, in units of 1 / noise variance */
 	double entropy; /* bits, of the place of one step at commit level */
 
 	struct search_accepted accepted[SEARCH_STEPS_MAX];
@@ -142,8 +142,8 @@ size_t search_atom(const struct search *s, uint32_t h, uint32_t *out);
 void search_classes(struct search *s);
 void search_posterior_update(struct search *s);
 /* Mean and variance (units of the data) of the next observation of a commit, measured before or
- * not, under a component; bit_a, bit_b: whether the commit has the component's steps. k: the mean of
- * k observations. */
+ * not, under a component; bit_a, bit_b: whether the commit has the component's steps. k: the mean
+ * of k observations. */
 void search_predict(const struct search *s, const struct search_component *c, uint32_t commit,
 		    bool bit_a, bool bit_b, double k, double *mean, double *var);
 

@@ -18,29 +18,29 @@ enum simulate_answer {
 #define SIMULATE_NO_STEP SIZE_MAX
 
 struct simulate_options {
-	size_t commits;  /* hypotheses, without the good end; default 256 */
-	double snr;      /* step / noise sd; default 2 */
-	size_t trials;   /* default 1000 */
-	uint64_t seed;   /* default 1; trial t of a cell depends on seed and t alone */
-	bool merges;     /* a third of the commits on side branches */
-	double broken;   /* share of commits that do not build, half of them in runs */
+	size_t commits;	 /* hypotheses, without the good end; default 256 */
+	double snr;	 /* step / noise sd; default 2 */
+	size_t trials;	 /* default 1000 */
+	uint64_t seed;	 /* default 1; trial t of a cell depends on seed and t alone */
+	bool merges;	 /* a third of the commits on side branches */
+	double broken;	 /* share of commits that do not build, half of them in runs */
 	double outliers; /* share of measurements shifted by 10 sd, either way */
-	double drift;    /* sd of the machine's AR(1) speed, in noise sds, seen by the two runs of a
+	double drift;	 /* sd of the machine's AR(1) speed, in noise sds, seen by the two runs of a
 			    round in turn */
 	double drift_rho;    /* its correlation from one run to the next; default 0.9 */
 	bool drift_unpaired; /* the drift enters the log-ratio whole, as if the reference were not
 				of the same round */
-	double layout;       /* sd of the layout's offset, in steps */
+	double layout;	     /* sd of the layout's offset, in steps */
 	bool layout_fixed;   /* per build; else drawn anew per run */
 	size_t steps; /* 1 to 16, or SIMULATE_NO_STEP: all of height snr, same sign; default 1 */
 	bool spread_known; /* the search is told the noise's sd, as learnt from stored rounds */
 	double build_cost; /* default 10 */
 	double confidence; /* default 0.95 */
-	double delta;      /* in noise sds; default snr / 4 */
+	double delta;	   /* in noise sds; default snr / 4 */
 	double max_cost;   /* default by search */
 	enum simulate_answer answer;
 	size_t repeats; /* of SIMULATE_BISECT; default 1 */
-	bool exact;     /* SIMULATE_BISECT without noise; the search in its exact mode */
+	bool exact;	/* SIMULATE_BISECT without noise; the search in its exact mode */
 };
 
 #define SIMULATE_BINS 20
@@ -57,7 +57,7 @@ struct simulate_result {
 	double set_size;  /* sum over trials of the largest set */
 	double measurements, builds, broken_builds, cost;
 	double posterior; /* sum over answers */
-	size_t answers;   /* steps answered (named or the most probable of a set) */
+	size_t answers;	  /* steps answered (named or the most probable of a set) */
 	size_t answers_right;
 	size_t bin_n[SIMULATE_BINS],
 		bin_right[SIMULATE_BINS]; /* calibration: by posterior, of every answer */

@@ -24,22 +24,25 @@ const char help_bisect[] =
 	"       hakperf bisect log [ID] [--db FILE] [--json]\n"
 	"       hakperf bisect replay [ID] [--db FILE] [--config FILE] [--json]\n"
 	"\n"
-	"First good and bad are measured side by side: if they do not differ in this configuration, it stops and says so.\n"
-	"Then the commits between are searched, the most telling measurement for its cost next; each culprit is proved\n"
-	"against its parents. Every measurement is in results.db before the next: a killed bisect, asked again, goes on.\n"
-	"'log' shows every decision of one (the newest, or the one of that number in 'hakperf log'); 'replay' takes them\n"
-	"again from the record, without measuring, and says whether they come out the same.\n"
+	"First good and bad are measured side by side: if they do not differ in this configuration, it\n"
+	"stops and says so. Then the commits between are searched, the most telling measurement for its\n"
+	"cost next; each culprit is proved against its parents. Every measurement is in results.db before\n"
+	"the next: a killed bisect, asked again, goes on. 'log' shows every decision of one (the newest,\n"
+	"or the one of that number in 'hakperf log'); 'replay' takes them again from the record, without\n"
+	"measuring, and says whether they come out the same.\n"
 	"\n"
 	"  --metric M         instructions_exact (one count a commit), time (what the workload is judged by),\n"
-	"                     ops_per_cpu_s, ops_per_s, page_faults, peak_rss_bytes, …; default auto: the quietest\n"
-	"                     metric that separates the ends as time does, the exact count before all others\n"
+	"                     ops_per_cpu_s, ops_per_s, page_faults, peak_rss_bytes, …; default auto:\n"
+	"                     the quietest metric that separates the ends as time does, the exact count\n"
+	"                     before all others\n"
 	"  --workload W       workload of hakperf.ini; default: the one of [main] bisect\n"
 	"  --class C          its size class\n"
-	"  --param NAME=VALUE one of its parameters, may be given again: chooses in a matrix, or sets another value\n"
+	"  --param NAME=VALUE one of its parameters, may be given again: chooses in a matrix, or sets\n"
+	"                     another value\n"
 	"  --variant V        build variant; default: the first\n"
 	"  --confidence P     probability at which a commit is named (default 0.99)\n"
 	"  --delta D          smallest step of interest (default 1%, of exact counts 0.2%)\n"
-	"  --max-time T       measuring stops after this long (default 5m)\n"
+	"  --max-time T       measuring stops after this long, builds not counted (default 5m)\n"
 	"  --all              the whole staircase, steps that cancel too, though the ends agree\n"
 	"  --improvement      search too where bad is the better end: for what improved it\n"
 	"  --first-parent     follow first parents alone: a merged branch is one commit\n"
@@ -61,11 +64,24 @@ struct asked {
 static int parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "metric", required_argument, NULL, 'm' }, { "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "param", required_argument, NULL, 'P' },
-		{ "variant", required_argument, NULL, 'v' }, { "confidence", required_argument, NULL, 'p' }, { "delta", required_argument, NULL, 'd' },
-		{ "max-time", required_argument, NULL, 't' }, { "all", no_argument, NULL, 'a' }, { "improvement", no_argument, NULL, 'i' }, { "first-parent", no_argument, NULL, 'f' },
-		{ "again", no_argument, NULL, 'A' }, { "wait", required_argument, NULL, 'W' }, { "fail-on", required_argument, NULL, 'F' },
-		{ "db", required_argument, NULL, 'D' }, { "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' }, { 0 },
+		{ "metric", required_argument, NULL, 'm' },
+		{ "workload", required_argument, NULL, 'w' },
+		{ "class", required_argument, NULL, 'C' },
+		{ "param", required_argument, NULL, 'P' },
+		{ "variant", required_argument, NULL, 'v' },
+		{ "confidence", required_argument, NULL, 'p' },
+		{ "delta", required_argument, NULL, 'd' },
+		{ "max-time", required_argument, NULL, 't' },
+		{ "all", no_argument, NULL, 'a' },
+		{ "improvement", no_argument, NULL, 'i' },
+		{ "first-parent", no_argument, NULL, 'f' },
+		{ "again", no_argument, NULL, 'A' },
+		{ "wait", required_argument, NULL, 'W' },
+		{ "fail-on", required_argument, NULL, 'F' },
+		{ "db", required_argument, NULL, 'D' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		bool ok = true;
@@ -75,7 +91,10 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'C': a->class_name = optarg; break;
 		case 'P': ok = cli_param(&a->params, optarg); break;
 		case 'v': a->variant = optarg; break;
-		case 'p': ok = cli_fraction(optarg, &a->confidence) && a->confidence >= 0.5 && a->confidence < 1; break;
+		case 'p':
+			ok = cli_fraction(optarg, &a->confidence) && a->confidence >= 0.5 &&
+			     a->confidence < 1;
+			break;
 		case 'd': ok = cli_fraction(optarg, &a->delta) && a->delta < 1; break;
 		case 't': ok = cli_seconds(optarg, &a->max_time) && a->max_time > 0; break;
 		case 'W': ok = cli_seconds(optarg, &a->wait); break;
@@ -90,8 +109,13 @@ static int parse(int argc, char **argv, struct asked *a)
 		default: return CLI_USAGE;
 		}
 		if (!ok)
-			return cli_usage("bisect", "'%s' is not a value that --%s takes", optarg, o == 'p' ? "confidence" : o == 'd' ? "delta" :
-					 o == 't' ? "max-time" : o == 'W' ? "wait" : o == 'P' ? "param" : "fail-on");
+			return cli_usage("bisect", "'%s' is not a value that --%s takes", optarg,
+					 o == 'p'   ? "confidence"
+					 : o == 'd' ? "delta"
+					 : o == 't' ? "max-time"
+					 : o == 'W' ? "wait"
+					 : o == 'P' ? "param"
+						    : "fail-on");
 	}
 	return argc - optind == 2 ? 0 : cli_usage("bisect", "write GOOD and BAD, two revisions");
 }
@@ -103,13 +127,19 @@ static void say(void *ctx, const char *line, double share)
 	progress_step(p, 0, line);
 }
 
-static int choose_case(const struct project *p, const struct asked *a, struct bench_case *out, struct error *e)
+static int choose_case(const struct project *p, const struct asked *a, struct bench_case *out,
+		       struct error *e)
 {
 	const struct config_cell *cell = &p->config.main_job.bisect;
 	const char *workload = a->workload ? a->workload : cell->workload;
-	const char *class_name = a->class_name ? a->class_name : a->workload ? NULL : cell->class_name;
+	const char *class_name = a->class_name ? a->class_name
+				 : a->workload ? NULL
+					       : cell->class_name;
 	if (!workload)
-		return error_set(e, -EINVAL, "%s names no workload to bisect on ([main] bisect = …): say --workload", p->config.path);
+		return error_set(
+			e, -EINVAL,
+			"%s names no workload to bisect on ([main] bisect = …): say --workload",
+			p->config.path);
 	struct bench_case *list = NULL;
 	size_t n = 0;
 	int rc = bench_cases_expand(&p->config, workload, class_name, &list, &n, e);
@@ -120,7 +150,8 @@ static int choose_case(const struct project *p, const struct asked *a, struct be
 		return rc;
 	}
 	if (n > 1)
-		cli_warn("%s has %zu cases; bisecting on the first (say %s)", workload, n, list[0].varied ? "--param" : "--class");
+		cli_warn("%s has %zu cases; bisecting on the first (say %s)", workload, n,
+			 list[0].varied ? "--param" : "--class");
 	*out = list[0];
 	for (size_t i = 1; i < n; i++)
 		bench_case_release(&list[i]);
@@ -166,11 +197,28 @@ int cmd_bisect(int argc, char **argv)
 	if (!rc) {
 		progress_begin(&progress, "bisect", 0);
 		struct bisect_options o = {
-			.subject = &p.subject, .store = p.store, .c = &c, .good = &ends[0], .bad = &ends[1], .good_label = good, .bad_label = bad,
-			.variant = a.variant, .metric = a.metric ? a.metric : "auto", .confidence = a.confidence, .delta = a.delta,
-			.max_time_s = a.max_time, .first_parent = a.first_parent, .all = a.all, .improvement = a.improvement, .again = a.again,
-			.workloads = p.workloads, .control = p.control, .toolkit_version = hakperf_version, .lock_wait_s = a.wait,
-			.say = say, .ctx = &progress,
+			.subject = &p.subject,
+			.store = p.store,
+			.c = &c,
+			.good = &ends[0],
+			.bad = &ends[1],
+			.good_label = good,
+			.bad_label = bad,
+			.variant = a.variant,
+			.metric = a.metric ? a.metric : "auto",
+			.confidence = a.confidence,
+			.delta = a.delta,
+			.max_time_s = a.max_time,
+			.first_parent = a.first_parent,
+			.all = a.all,
+			.improvement = a.improvement,
+			.again = a.again,
+			.workloads = p.workloads,
+			.control = p.control,
+			.toolkit_version = hakperf_version,
+			.lock_wait_s = a.wait,
+			.say = say,
+			.ctx = &progress,
 		};
 		rc = bisect_run(&o, &result, &e);
 		progress_end(&progress);
@@ -182,8 +230,11 @@ int cmd_bisect(int argc, char **argv)
 		if (a.json && account_culprits(&p, &c, a.variant, result, NULL, &e))
 			cli_warn("no account of the culprit: %s", e.text);
 		if (a.json)
-			cli_envelope("bisect", json_pack("{s:o, s:o, s:s}", "good", cli_json_string(good), "bad", cli_json_string(bad), "metric",
-							 a.metric ? a.metric : "auto"), json_incref(result));
+			cli_envelope("bisect",
+				     json_pack("{s:o, s:o, s:s}", "good", cli_json_string(good),
+					       "bad", cli_json_string(bad), "metric",
+					       a.metric ? a.metric : "auto"),
+				     json_incref(result));
 		else
 			show_bisect(result, stdout);
 		if (!a.json && account_culprits(&p, &c, a.variant, result, stdout, &e))

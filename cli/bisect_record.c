@@ -37,8 +37,11 @@ static int parse(int argc, char **argv, struct asked *a)
 		}
 	}
 	/* The word itself is the first that is left. */
-	if (argc - optind > 2 || (argc - optind == 2 && !cli_number(argv[optind + 1], 1, INT64_MAX, &a->id)))
-		return cli_usage("bisect", "%s takes the number of a bisect, as 'hakperf log' lists it", argv[optind]);
+	if (argc - optind > 2 ||
+	    (argc - optind == 2 && !cli_number(argv[optind + 1], 1, INT64_MAX, &a->id)))
+		return cli_usage("bisect",
+				 "%s takes the number of a bisect, as 'hakperf log' lists it",
+				 argv[optind]);
 	return 0;
 }
 
@@ -47,7 +50,8 @@ static int newest(struct store *s, uint64_t *id, struct error *e)
 	struct store_bisect_rows rows = { 0 };
 	int rc = *id ? 0 : store_bisects(s, (struct store_opt){ 0 }, &rows, e);
 	if (!rc && !*id && !rows.n)
-		rc = error_set(e, -ENOENT, "the record has no bisect: 'hakperf bisect GOOD BAD' makes one");
+		rc = error_set(e, -ENOENT,
+			       "the record has no bisect: 'hakperf bisect GOOD BAD' makes one");
 	if (!rc && !*id)
 		*id = (uint64_t)rows.items[0].id;
 	store_free(rows.pool);
@@ -71,7 +75,8 @@ int bisect_record_log(int argc, char **argv)
 	store_close(s);
 	if (!rc) {
 		snprintf(number, sizeof(number), "%" PRIu64, a.id);
-		char *words[] = { "log", "--bisect", number, "--db", path, a.json ? "--json" : NULL, NULL };
+		char *words[] = { "log", "--bisect", number, "--db", path, a.json ? "--json" : NULL,
+				  NULL };
 		optind = 0;
 		rc = cmd_log(a.json ? 6 : 5, words);
 	} else {
@@ -95,20 +100,28 @@ static void print(const json_t *r)
 	table_head(t, "step", "measured", "against good", "asked now", "subject");
 	json_array_foreach(json_object_get(r, "decisions"), i, d) {
 		char seq[24], change[32], asked[16];
-		snprintf(seq, sizeof(seq), "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(d, "seq")));
-		snprintf(asked, sizeof(asked), "%.12s", *text(d, "asked") ? text(d, "asked") : "nothing");
+		snprintf(seq, sizeof(seq), "%" JSON_INTEGER_FORMAT,
+			 json_integer_value(json_object_get(d, "seq")));
+		snprintf(asked, sizeof(asked), "%.12s",
+			 *text(d, "asked") ? text(d, "asked") : "nothing");
 		table_row(t, seq, text(d, "short"),
-			  table_change(exp(json_number_value(json_object_get(d, "log_ratio"))), change, sizeof(change)),
-			  json_is_true(json_object_get(d, "same")) ? "the same" : asked, text(d, "subject"));
+			  table_change(exp(json_number_value(json_object_get(d, "log_ratio"))),
+				       change, sizeof(change)),
+			  json_is_true(json_object_get(d, "same")) ? "the same" : asked,
+			  text(d, "subject"));
 	}
 	table_print(t, stdout);
 	table_free(t);
 	printf("\n%zu decisions taken again: %s\n", n,
-	       json_is_true(json_object_get(r, "same")) ? "all came out the same" : "they did NOT all come out the same");
+	       json_is_true(json_object_get(r, "same")) ? "all came out the same"
+							: "they did NOT all come out the same");
 	json_array_foreach(json_object_get(r, "steps"), i, d) {
 		char change[32];
-		printf("%s %.12s: %s, posterior %.4f\n", json_is_true(json_object_get(d, "named")) ? "step at" : "most probable",
-		       text(d, "commit"), table_change(exp(json_number_value(json_object_get(d, "size"))), change, sizeof(change)),
+		printf("%s %.12s: %s, posterior %.4f\n",
+		       json_is_true(json_object_get(d, "named")) ? "step at" : "most probable",
+		       text(d, "commit"),
+		       table_change(exp(json_number_value(json_object_get(d, "size"))), change,
+				    sizeof(change)),
 		       json_number_value(json_object_get(d, "posterior")));
 	}
 }
@@ -128,7 +141,8 @@ int bisect_record_replay(int argc, char **argv)
 	if (!rc)
 		rc = bisect_replay(&p.subject, p.store, (int64_t)a.id, &result, &e);
 	if (!rc && a.json)
-		cli_envelope("bisect", json_pack("{s:I}", "replay", (json_int_t)a.id), json_incref(result));
+		cli_envelope("bisect", json_pack("{s:I}", "replay", (json_int_t)a.id),
+			     json_incref(result));
 	else if (!rc)
 		print(result);
 	json_decref(result);

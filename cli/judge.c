@@ -10,18 +10,20 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char help_judge[] =
 	"say good or bad of one revision: a predicate for 'git bisect run'\n"
 	"\n"
-	"usage: hakperf judge --good REV --bad REV [OPTION ...] [REV]\n"
+	"usage: hakperf judge [--good REV --bad REV] [OPTION ...] [REV]\n"
 	"\n"
-	"REV (default HEAD, which 'git bisect run' has checked out) is measured beside GOOD and BAD. The threshold is fixed\n"
-	"from the two ends: half way between them. A worked example is in docs/bisect.md.\n"
+	"REV (default HEAD, which 'git bisect run' has checked out) is measured beside GOOD and BAD. The\n"
+	"threshold is fixed from the two ends: half way between them. A worked example is in\n"
+	"docs/bisect.md.\n"
 	"\n"
-	"  --good REV, --bad REV  the ends\n"
+	"  --good REV, --bad REV  the ends; default: the first good and bad of the running 'git bisect'\n"
 	"  --metric M     instructions_exact (default where the workload allows it) or a metric of timed rounds\n"
 	"  --workload W, --class C, --variant V\n"
 	"  --confidence P of a timed answer (default 0.995)\n"
@@ -29,7 +31,8 @@ const char help_judge[] =
 	"  --wait T       wait for another session of this machine (default 60s)\n"
 	"  --db FILE, --config FILE   during a 'git bisect' the hakperf.ini of where it started is used\n"
 	"\n"
-	"Exit, as git wants it: 0 good, 1 bad, 125 cannot tell (broken, or neither), 128 abort (ends that do not differ, wrong use).\n";
+	"Exit, as git wants it: 0 good, 1 bad, 125 cannot tell (broken, or neither), 128 abort (ends that\n"
+	"do not differ, wrong use).\n";
 
 enum { JUDGE_GOOD = 0, JUDGE_BAD = 1, JUDGE_SKIP = 125, JUDGE_ABORT = 128 };
 enum { GOOD, BAD, CANDIDATE };
@@ -42,10 +45,18 @@ struct asked {
 static bool parse(int argc, char **argv, struct asked *a)
 {
 	static const struct option options[] = {
-		{ "good", required_argument, NULL, 'g' }, { "bad", required_argument, NULL, 'b' }, { "metric", required_argument, NULL, 'm' },
-		{ "workload", required_argument, NULL, 'w' }, { "class", required_argument, NULL, 'C' }, { "variant", required_argument, NULL, 'v' },
-		{ "confidence", required_argument, NULL, 'p' }, { "max-time", required_argument, NULL, 't' }, { "wait", required_argument, NULL, 'W' },
-		{ "db", required_argument, NULL, 'D' }, { "config", required_argument, NULL, 'c' }, { 0 },
+		{ "good", required_argument, NULL, 'g' },
+		{ "bad", required_argument, NULL, 'b' },
+		{ "metric", required_argument, NULL, 'm' },
+		{ "workload", required_argument, NULL, 'w' },
+		{ "class", required_argument, NULL, 'C' },
+		{ "variant", required_argument, NULL, 'v' },
+		{ "confidence", required_argument, NULL, 'p' },
+		{ "max-time", required_argument, NULL, 't' },
+		{ "wait", required_argument, NULL, 'W' },
+		{ "db", required_argument, NULL, 'D' },
+		{ "config", required_argument, NULL, 'c' },
+		{ 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		bool ok = true;
@@ -56,7 +67,10 @@ static bool parse(int argc, char **argv, struct asked *a)
 		case 'w': a->workload = optarg; break;
 		case 'C': a->class_name = optarg; break;
 		case 'v': a->variant = optarg; break;
-		case 'p': ok = cli_fraction(optarg, &a->confidence) && a->confidence > 0.5 && a->confidence < 1; break;
+		case 'p':
+			ok = cli_fraction(optarg, &a->confidence) && a->confidence > 0.5 &&
+			     a->confidence < 1;
+			break;
 		case 't': ok = cli_seconds(optarg, &a->max_time) && a->max_time > 0; break;
 		case 'W': ok = cli_seconds(optarg, &a->wait); break;
 		case 'D': a->db = optarg; break;
@@ -68,15 +82,17 @@ static bool parse(int argc, char **argv, struct asked *a)
 			return false;
 		}
 	}
-	if (!a->good || !a->bad || argc - optind > 1) {
-		cli_usage("judge", "name the ends by --good and --bad, and one revision at most");
+	if (!a->good != !a->bad || argc - optind > 1) {
+		cli_usage("judge",
+			  "name both ends, by --good and --bad, or none, and one revision at most");
 		return false;
 	}
 	a->revision = optind < argc ? argv[optind] : "HEAD";
 	return true;
 }
 
-static int verdict(const char *revision, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int verdict(const char *revision, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 static int verdict(const char *revision, int code, const char *fmt, ...)
 {
 	char text[300];
@@ -84,7 +100,11 @@ static int verdict(const char *revision, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	printf("%s is %s: %s\n", revision, code == JUDGE_GOOD ? "good" : code == JUDGE_BAD ? "bad" : "not to be judged", text);
+	printf("%s is %s: %s\n", revision,
+	       code == JUDGE_GOOD  ? "good"
+	       : code == JUDGE_BAD ? "bad"
+				   : "not to be judged",
+	       text);
 	return code;
 }
 
@@ -103,24 +123,34 @@ static int by_count(struct measure *m, const struct asked *a, int *code, struct 
 	for (int i = 0; i < 3; i++) {
 		x[i] = measure_exact_of(m, 0, (size_t)i);
 		if (!x[i]->counted && i != CANDIDATE)
-			return error_set(e, -ENODATA, "%s cannot be counted: %s", m->arms[i].label, x[i]->why);
+			return error_set(e, -ENODATA, "%s cannot be counted: %s", m->arms[i].label,
+					 x[i]->why);
 	}
 	double end = stats_log_ratio(x[GOOD]->per_op, x[BAD]->per_op);
 	if (fabs(end) < 0.002)
-		return error_set(e, -ENODATA, "good and bad do not differ here: %.2f and %.2f instructions an operation", x[GOOD]->per_op, x[BAD]->per_op);
+		return error_set(
+			e, -ENODATA,
+			"good and bad do not differ here: %.2f and %.2f instructions an operation",
+			x[GOOD]->per_op, x[BAD]->per_op);
 	if (!x[CANDIDATE]->counted)
 		*code = verdict(a->revision, JUDGE_SKIP, "%s", x[CANDIDATE]->why);
 	else
-		*code = verdict(a->revision, side_of(stats_log_ratio(x[GOOD]->per_op, x[CANDIDATE]->per_op), end),
-				"%.2f instructions an operation, between %.2f and %.2f", x[CANDIDATE]->per_op, x[GOOD]->per_op, x[BAD]->per_op);
+		*code = verdict(
+			a->revision,
+			side_of(stats_log_ratio(x[GOOD]->per_op, x[CANDIDATE]->per_op), end),
+			"%.2f instructions an operation, between %.2f and %.2f",
+			x[CANDIDATE]->per_op, x[GOOD]->per_op, x[BAD]->per_op);
 	return 0;
 }
 
 static int ratios(struct measure *m, int arm, double **x, size_t *n, struct error *e)
 {
-	struct verdict_question q = { .session_id = session_id(m->session), .case_id = session_case_id(m->session, m->cases[0].index),
-				      .arm_a = session_arm_id(m->session, m->arms[GOOD].arm), .arm_b = session_arm_id(m->session, m->arms[arm].arm),
-				      .metric = measure_metric(m, 0), .delta = -1 };
+	struct verdict_question q = { .session_id = session_id(m->session),
+				      .case_id = session_case_id(m->session, m->cases[0].index),
+				      .arm_a = session_arm_id(m->session, m->arms[GOOD].arm),
+				      .arm_b = session_arm_id(m->session, m->arms[arm].arm),
+				      .metric = measure_metric(m, 0),
+				      .delta = -1 };
 	return verdict_ratios(m->p->store, &q, x, n, e);
 }
 
@@ -146,18 +176,59 @@ static int by_time(struct measure *m, const struct asked *a, int *code, struct e
 		free(ends), free(x);
 		if (rc)
 			return rc;
-		bool ends_differ = n_ends && stats_excludes_zero(&d), decided = ends_differ && n && stats_excludes_zero(&c);
-		bool late = (double)(clock_mono_ns() - began) * 1e-9 > a->max_time || (rounds >= 8 && !n);
+		bool ends_differ = n_ends && stats_excludes_zero(&d),
+		     decided = ends_differ && n && stats_excludes_zero(&c);
+		bool late = (double)(clock_mono_ns() - began) * 1e-9 > a->max_time ||
+			    (rounds >= 8 && !n);
 		if (decided)
-			*code = verdict(a->revision, side_of(c.mid + d.mid / 2, d.mid), "%+.1f %% from good, bad is at %+.1f %% (%zu rounds of %s)",
-					100 * expm1(c.mid + d.mid / 2), 100 * expm1(d.mid), n, measure_metric(m, 0));
+			*code = verdict(a->revision, side_of(c.mid + d.mid / 2, d.mid),
+					"%+.1f %% from good, bad is at %+.1f %% (%zu rounds of %s)",
+					100 * expm1(c.mid + d.mid / 2), 100 * expm1(d.mid), n,
+					measure_metric(m, 0));
 		else if (late && !ends_differ)
-			return error_set(e, -ENODATA, "good and bad cannot be told apart here within %.0f s: try --max-time, or another workload", a->max_time);
+			return error_set(
+				e, -ENODATA,
+				"good and bad cannot be told apart here within %.0f s: try --max-time, or another workload",
+				a->max_time);
 		else if (late)
-			*code = verdict(a->revision, JUDGE_SKIP, n ? "too close to half way after %zu rounds" : "it does not run (%zu rounds)", n);
+			*code = verdict(a->revision, JUDGE_SKIP,
+					n ? "too close to half way after %zu rounds"
+					  : "it does not run (%zu rounds)",
+					n);
 		if (decided || late)
 			return 0;
 	}
+}
+
+/*
+ * The ends that a running 'git bisect' began with: the first "# good: [ID] …" and "# bad: [ID] …"
+ * of its log. They stay while its refs move, so the threshold does too.
+ */
+static int ends_of_git(struct measure *m, char good[HISTORY_ID], char bad[HISTORY_ID],
+		       struct error *e)
+{
+	char *path = x_printf("%s/BISECT_LOG", history_gitdir(m->p->subject.history)), line[512];
+	FILE *f = fopen(path, "re");
+	free(path);
+	good[0] = bad[0] = 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		char word[8], id[HISTORY_ID];
+		if (sscanf(line, "# %7[a-z]: [%40[0-9a-f]]", word, id) != 2)
+			continue;
+		bool is_good = !strcmp(word, "good") || !strcmp(word, "old"),
+		     is_bad = !strcmp(word, "bad") || !strcmp(word, "new");
+		if (is_good && !good[0])
+			memcpy(good, id, sizeof(id));
+		if (is_bad && !bad[0])
+			memcpy(bad, id, sizeof(id));
+	}
+	if (f)
+		fclose(f);
+	if (good[0] && bad[0])
+		return 0;
+	return error_set(
+		e, -EINVAL,
+		"name the ends by --good and --bad: no 'git bisect' is running here that says them");
 }
 
 static int add(struct measure *m, const char *word, const char *label, struct error *e)
@@ -177,9 +248,12 @@ static int judge(struct measure *m, const struct asked *a, int *code, struct err
 {
 	const struct config_cell *cell = &m->p->config.main_job.bisect;
 	const char *workload = a->workload ? a->workload : cell->workload;
-	int rc = add(m, a->good, "good", e);
+	char from[HISTORY_ID], to[HISTORY_ID];
+	int rc = a->good ? 0 : ends_of_git(m, from, to, e);
 	if (!rc)
-		rc = add(m, a->bad, "bad", e);
+		rc = add(m, a->good ? a->good : from, "good", e);
+	if (!rc)
+		rc = add(m, a->bad ? a->bad : to, "bad", e);
 	if (rc == -EEXIST)
 		return error_set(e, -EINVAL, "good and bad are one commit");
 	if (!rc)
@@ -195,7 +269,11 @@ static int judge(struct measure *m, const struct asked *a, int *code, struct err
 	if (!rc && !workload)
 		rc = error_set(e, -EINVAL, "which workload? say --workload");
 	if (!rc)
-		rc = measure_cell(m, workload, a->class_name ? a->class_name : a->workload ? NULL : cell->class_name, true, true, e);
+		rc = measure_cell(m, workload,
+				  a->class_name ? a->class_name
+				  : a->workload ? NULL
+						: cell->class_name,
+				  true, true, e);
 	if (!rc)
 		rc = measure_build(m, 0, e);
 	if (rc)
@@ -204,13 +282,16 @@ static int judge(struct measure *m, const struct asked *a, int *code, struct err
 		if (m->arms[i].build.outcome == BUILD_OK)
 			continue;
 		if (i == CANDIDATE) {
-			*code = verdict(a->revision, JUDGE_SKIP, "build %s", build_outcome_name(m->arms[i].build.outcome));
+			*code = verdict(a->revision, JUDGE_SKIP, "build %s",
+					build_outcome_name(m->arms[i].build.outcome));
 			return 0;
 		}
-		return error_set(e, -ENODATA, "the %s end does not build: %s", m->arms[i].label, m->arms[i].build.detail);
+		return error_set(e, -ENODATA, "the %s end does not build: %s", m->arms[i].label,
+				 m->arms[i].build.detail);
 	}
 	bool exact = m->cases[0].exact && (!a->metric || !strcmp(a->metric, "instructions_exact"));
-	json_t *request = json_pack("{s:s, s:I}", "judge", a->revision, "asked", (json_int_t)clock_mono_ns());
+	json_t *request =
+		json_pack("{s:s, s:I}", "judge", a->revision, "asked", (json_int_t)clock_mono_ns());
 	rc = measure_open(m, "judge", request, exact ? NULL : a->metric, a->wait, e);
 	json_decref(request);
 	if (!rc)

@@ -14,9 +14,11 @@
 
 json_t *log_bisect_json(struct page *p, const struct store_bisect_row *b)
 {
-	return json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "id", (json_int_t)b->id, "session", (json_int_t)b->session_id, "started",
-			 page_time(p, b->started_s, true), "good", cli_json_string(b->good), "bad", cli_json_string(b->bad), "metric",
-			 page_json_text(b->metric), "state", cli_json_string(b->state), "steps", (json_int_t)b->steps, "result",
+	return json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "id", (json_int_t)b->id,
+			 "session", (json_int_t)b->session_id, "started",
+			 page_time(p, b->started_s, true), "good", cli_json_string(b->good), "bad",
+			 cli_json_string(b->bad), "metric", page_json_text(b->metric), "state",
+			 cli_json_string(b->state), "steps", (json_int_t)b->steps, "result",
 			 page_json_parsed(b->result_json));
 }
 
@@ -58,34 +60,42 @@ static const char *what(struct page *p, const struct store_step_row *s)
 	char change[32];
 	const json_t *options = json_object_get(o, "options");
 	if (!strcmp(s->action, "build") || !strcmp(s->action, "skip")) {
-		buf_printf(&b, "%s%s", text(p, o, "outcome"), json_is_true(json_object_get(o, "cached")) ? ", cached" : "");
+		buf_printf(&b, "%s%s", text(p, o, "outcome"),
+			   json_is_true(json_object_get(o, "cached")) ? ", cached" : "");
 		if (*text(p, o, "detail"))
 			buf_printf(&b, ": %s", text(p, o, "detail"));
-		else if (isfinite(number(o, "seconds")) && !json_is_true(json_object_get(o, "cached")))
+		else if (isfinite(number(o, "seconds")) &&
+			 !json_is_true(json_object_get(o, "cached")))
 			buf_printf(&b, ", %.1f s", number(o, "seconds"));
 	} else if (!strcmp(s->action, "measure")) {
-		buf_printf(&b, "%s against good", table_change(exp(number(o, "log_ratio")), change, sizeof(change)));
+		buf_printf(&b, "%s against good",
+			   table_change(exp(number(o, "log_ratio")), change, sizeof(change)));
 		if (isfinite(number(o, "value")))
 			buf_printf(&b, ", %.2f instructions", number(o, "value"));
 		favourites(p, json_object_get(o, "posterior"), &b);
 	} else if (!strcmp(s->action, "ends") && *text(p, o, "verdict")) {
-		buf_printf(&b, "%s %s", text(p, o, "verdict"), table_change(number(o, "ratio"), change, sizeof(change)));
+		buf_printf(&b, "%s %s", text(p, o, "verdict"),
+			   table_change(number(o, "ratio"), change, sizeof(change)));
 	} else if (!strcmp(s->action, "ends")) {
 		buf_printf(&b, "%.2f → %.2f instructions", number(o, "good"), number(o, "bad"));
 	} else if (!strcmp(s->action, "metric")) {
 		buf_puts(&b, text(p, o, "metric"));
 	} else if (!strcmp(s->action, "open") && options) {
-		buf_printf(&b, "%zu built, %zu broken, %zu measurements known", json_array_size(json_object_get(o, "built")),
-			   json_array_size(json_object_get(o, "broken")), json_array_size(json_object_get(o, "pairs")));
+		buf_printf(&b, "%zu built, %zu broken, %zu measurements known",
+			   json_array_size(json_object_get(o, "built")),
+			   json_array_size(json_object_get(o, "broken")),
+			   json_array_size(json_object_get(o, "pairs")));
 		if (number(options, "noise_sd") > 0)
 			buf_printf(&b, "; noise %.2f %%", 100 * number(options, "noise_sd"));
 		if (!json_is_true(json_object_get(options, "exact")))
-			buf_printf(&b, "; a build costs %.1f measurements", number(options, "build_cost"));
+			buf_printf(&b, "; a build costs %.1f measurements",
+				   number(options, "build_cost"));
 	} else if (!strcmp(s->action, "confirm")) {
 		buf_printf(&b, "beside %.12s: %s %s", text(p, o, "parent"), text(p, o, "time"),
 			   table_change(number(o, "ratio"), change, sizeof(change)));
 	} else if (!strcmp(s->action, "beside")) {
-		buf_printf(&b, "%zu rounds beside %.12s", json_array_size(json_object_get(o, "log_ratios")), text(p, o, "other"));
+		buf_printf(&b, "%zu rounds beside %.12s",
+			   json_array_size(json_object_get(o, "log_ratios")), text(p, o, "other"));
 		favourites(p, json_object_get(o, "posterior"), &b);
 	} else if (!strcmp(s->action, "same")) {
 		buf_puts(&b, "loads the very code of its parents");
@@ -109,20 +119,32 @@ int log_bisect(struct page *p, int64_t id, bool json, struct error *e)
 	if (!rc && json) {
 		json_t *o = log_bisect_json(p, &rows.items[0]), *list = json_array();
 		for (size_t i = 0; i < steps.n; i++)
-			json_array_append_new(list, json_pack("{s:I, s:s, s:o, s:o, s:o}", "seq", (json_int_t)steps.items[i].seq, "at",
-							      page_time(p, steps.items[i].at_s, true), "action", cli_json_string(steps.items[i].action), "commit",
-							      page_json_text(steps.items[i].commit), "payload", page_json_parsed(steps.items[i].payload_json)));
+			json_array_append_new(
+				list, json_pack("{s:I, s:s, s:o, s:o, s:o}", "seq",
+						(json_int_t)steps.items[i].seq, "at",
+						page_time(p, steps.items[i].at_s, true), "action",
+						cli_json_string(steps.items[i].action), "commit",
+						page_json_text(steps.items[i].commit), "payload",
+						page_json_parsed(steps.items[i].payload_json)));
 		json_object_set_new(o, "log", list);
 		cli_envelope("log", json_pack("{s:I}", "bisect", (json_int_t)id), o);
 	} else if (!rc) {
 		const struct store_bisect_row *b = &rows.items[0];
-		printf("bisect %" PRId64 " (session %" PRId64 "): %s, %.12s … %.12s, by %s, began %s\n\n", b->id, b->session_id, page_text(p, b->state),
-		       page_text(p, b->good), page_text(p, b->bad), b->metric ? page_text(p, b->metric) : "auto", page_time(p, b->started_s, false));
+		printf("bisect %" PRId64 " (session %" PRId64
+		       "): %s, %.12s … %.12s, by %s, began %s\n\n",
+		       b->id, b->session_id, page_text(p, b->state), page_text(p, b->good),
+		       page_text(p, b->bad), b->metric ? page_text(p, b->metric) : "auto",
+		       page_time(p, b->started_s, false));
 		struct table *t = table_new(4, "rlll");
 		table_head(t, "step", "action", "commit", "what");
 		for (size_t i = 0; i < steps.n; i++)
-			table_row(t, page_int(p, steps.items[i].seq), page_text(p, steps.items[i].action),
-				  steps.items[i].commit ? page_keep(p, x_printf("%.12s", page_text(p, steps.items[i].commit))) : "–",
+			table_row(t, page_int(p, steps.items[i].seq),
+				  page_text(p, steps.items[i].action),
+				  steps.items[i].commit
+					  ? page_keep(p,
+						      x_printf("%.12s",
+							       page_text(p, steps.items[i].commit)))
+					  : "–",
 				  what(p, &steps.items[i]));
 		table_print(t, stdout);
 		table_free(t);

@@ -44,16 +44,31 @@ id() { git rev-parse "$1"; }
 	[[ $(field result.broken) == *"failed"* ]]
 }
 
+@test "exact: builds that hang, crash or do not interpose share the blame with the commit behind them" {
+	local kind said
+	for kind in 'hang=timed out' 'crash=crashing' 'hidden=not interposing'; do
+		said=${kind#*=}
+		toy "$BATS_TEST_TMPDIR/${kind%%=*}" --commits 5 --step 3=30 "--${kind%%=*}" 2
+		sed -i 's/build_timeout = 20/build_timeout = 2/' hakperf.ini
+		run --separate-stderr "$hakperf" bisect c0 c4 --metric instructions_exact --max-time 1s --json
+		[ "$status" = 0 ]
+		[ "$(field result.outcome)" = set ]
+		[[ $(field result.culprits.0.set) == *$(id c2)* && $(field result.culprits.0.set) == *$(id c3)* ]]
+		[ "$(field result.broken.0.commit)" = "$(id c2)" ]
+		[ "$(field result.broken.0.outcome)" = "$said" ]
+	done
+}
+
 @test "exact: a commit and its revert are not the difference" {
-	toy "$BATS_TEST_TMPDIR/reverted" --commits 16 --step 5=30 --step 8=-30 --step 13=11
-	run --separate-stderr "$hakperf" bisect c0 c15 --metric instructions_exact --max-time 1s --json
+	toy "$BATS_TEST_TMPDIR/reverted" --commits 10 --step 3=30 --step 6=-30 --step 8=11
+	run --separate-stderr "$hakperf" bisect c0 c9 --metric instructions_exact --max-time 1s --json
 	[ "$(field result.outcome)" = culprit ]
-	[ "$(field result.culprits.0.commit)" = "$(id c13)" ]
-	[[ $(field result.cancelled) == *$(id c5)* && $(field result.cancelled) == *$(id c8)* ]]
+	[ "$(field result.culprits.0.commit)" = "$(id c8)" ]
+	[[ $(field result.cancelled) == *$(id c3)* && $(field result.cancelled) == *$(id c6)* ]]
 	# The whole staircase has them all.
-	run --separate-stderr "$hakperf" bisect c0 c15 --metric instructions_exact --max-time 1s --all --json
+	run --separate-stderr "$hakperf" bisect c0 c9 --metric instructions_exact --max-time 1s --all --json
 	[ "$(field result.outcome)" = culprits ]
-	[[ $(field result.culprits) == *$(id c5)* && $(field result.culprits) == *$(id c8)* && $(field result.cancelled) == "[]" ]]
+	[[ $(field result.culprits) == *$(id c3)* && $(field result.culprits) == *$(id c6)* && $(field result.cancelled) == "[]" ]]
 }
 
 @test "exact: commits that leave the subject alone are never built nor named" {
@@ -90,6 +105,20 @@ id() { git rev-parse "$1"; }
 	[ "$(field result.culprits.0.proved)" = True ]
 	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
 	[ "$(field result.ends.time.verdict)" = regression ]
+}
+
+@test "where the ends cannot be told apart, configurations of the record are offered in which they can" {
+	toy "$BATS_TEST_TMPDIR/elsewhere" --commits 4 --step 2=400
+	run --separate-stderr "$hakperf" bisect c0 c3 --metric ops_per_cpu_s --param cycles=200000 --max-time 12s --json
+	[ "$(field result.culprits.0.commit)" = "$(id c2)" ]
+	run --separate-stderr "$hakperf" bisect c0 c3 --metric ops_per_cpu_s --max-time 0.01s --json
+	[ "$status" = 0 ]
+	[ "$(field result.outcome)" = "cannot tell" ]
+	[ "$(field result.elsewhere.0.workload)" = pairs ]
+	[ "$(field result.elsewhere.0.cycles)" = 200000 ]
+	[ "$(field result.elsewhere.0.verdict)" = regression ]
+	run "$hakperf" bisect c0 c3 --metric ops_per_cpu_s --max-time 0.01s
+	[[ $output == *"they differ elsewhere: --workload pairs --class small"* ]]
 }
 
 @test "a killed bisect goes on where it was, to the same answer" {
@@ -201,4 +230,22 @@ id() { git rev-parse "$1"; }
 	[ "$output" = 0 ]
 	run "$hakperf" plan c5 c5
 	[ "$status" = 3 ]
+}
+
+@test "simulate runs the real search; the same seed gives the same figures" {
+	run --separate-stderr "$hakperf" simulate --commits 64 --snr 2 --trials 60 --seed 3 --spread known --json
+	[ "$status" = 0 ]
+	first=$(field result)
+	python3 -c "assert $(field result.right_percent) >= 90 and 7 <= $(field result.mean_builds) <= 10 and $(field result.mean_measurements) <= $(field result.p95_measurements)"
+	run --separate-stderr "$hakperf" simulate --commits 64 --snr 2 --trials 60 --seed 3 --spread known --json
+	[ "$(field result)" = "$first" ]
+	run "$hakperf" simulate --commits 64 --trials 60 --steps 0
+	[[ $output == *"no name 100.00 %"* || $output == *"no name 98.33 %"* ]]
+	# The baseline is right only as far as its repeats go.
+	run --separate-stderr "$hakperf" simulate --snr 1 --trials 60 --bisect 3 --json
+	python3 -c "assert $(field result.right_percent) < 60"
+	run "$hakperf" simulate --steps 17
+	[ "$status" = 2 ] && [ "${#lines[@]}" = 1 ]
+	run "$hakperf" simulate --bisect 2 --merges
+	[ "$status" = 2 ]
 }

@@ -39,4 +39,12 @@ load helper
 	[ "$status" = 0 ]
 	[[ $output == *"$(git rev-parse c6) is the first bad commit"* ]]
 	git bisect reset >&2
+	# The ends may be left out: those that git began with.
+	git bisect start HEAD c0 >&2
+	run git bisect run "$hakperf" judge
+	[ "$status" = 0 ]
+	[[ $output == *"$(git rev-parse c6) is the first bad commit"* ]]
+	git bisect reset >&2
+	run "$hakperf" judge
+	[ "$status" = 128 ] && [[ $output == *"name the ends"* ]]
 }

@@ -25,3 +25,19 @@ load ../cli/helper
 	[[ $(field result.culprits.0.set) == *$(git rev-parse c777)* ]]
 	echo "# $(field result.builds) builds, $(field result.measurements) measurements" >&3
 }
+
+@test "by throughput: 2,000 commits with merges, 5 % of them broken" {
+	toy "$BATS_TEST_TMPDIR/timed" --commits 2000 --merges --broken 5 --step 1236=200 --seed 7
+	run --separate-stderr "$hakperf" bisect c0 c1999 --metric ops_per_cpu_s --max-time 2m --json
+	echo "$output" "$stderr"
+	[ "$status" = 0 ]
+	case $(field result.outcome) in
+	culprit) [ "$(field result.culprits.0.commit)" = "$(git rev-parse c1236)" ] ;;
+	set) [[ $(field result.culprits.0.set) == *$(git rev-parse c1236)* ]] ;;
+	*) false ;;
+	esac
+	[ "$(field result.builds)" -le 40 ]
+	echo "# $(field result.outcome), $(field result.builds) builds, $(field result.measurements) measurements" >&3
+	run --separate-stderr "$hakperf" bisect replay --json
+	[ "$(field result.same)" = True ]
+}

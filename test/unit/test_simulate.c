@@ -34,19 +34,82 @@ static void cells_keep_their_bounds(void **state)
 		int line;
 		struct simulate_options o; /* over the defaults: zeros are left as they are there */
 		size_t trials, right, wrong, held; /* at least, at most, at least */
-		double cost, builds; /* at most, on average */
+		double cost, builds;		   /* at most, on average */
 	} rows[] = {
 		{ __LINE__, { .snr = 2, .spread_known = true }, 60, 57, 3, 57, 145, 11 },
 		{ __LINE__, { .snr = 2 }, 60, 56, 4, 56, 165, 11.5 },
-		{ __LINE__, { .snr = 1, .spread_known = true, .commits = 128 }, 30, 27, 3, 27, 240, 10.5 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .outliers = 0.05 }, 60, 55, 4, 55, 190, 12 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .drift = 1 }, 60, 55, 4, 55, 175, 12 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .layout = 0.25 }, 60, 55, 4, 55, 185, 12 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .broken = 0.2 }, 60, 30, 3, 56, 200, 14 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .merges = true }, 60, 56, 4, 56, 160, 12 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .layout = 0.25, .layout_fixed = true }, 60, 0, 3, 55, 600, 30 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .steps = 2 }, 30, 26, 3, 26, 500, 25 },
-		{ __LINE__, { .snr = 2, .spread_known = true, .steps = SIMULATE_NO_STEP }, 60, 59, 1, 59, 300, 4 },
+		{ __LINE__,
+		  { .snr = 1, .spread_known = true, .commits = 128 },
+		  30,
+		  27,
+		  3,
+		  27,
+		  240,
+		  10.5 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .outliers = 0.05 },
+		  60,
+		  55,
+		  4,
+		  55,
+		  190,
+		  12 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .drift = 1 },
+		  60,
+		  55,
+		  4,
+		  55,
+		  175,
+		  12 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .layout = 0.25 },
+		  60,
+		  55,
+		  4,
+		  55,
+		  185,
+		  12 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .broken = 0.2 },
+		  60,
+		  30,
+		  3,
+		  56,
+		  200,
+		  14 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .merges = true },
+		  60,
+		  56,
+		  4,
+		  56,
+		  160,
+		  12 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .layout = 0.25, .layout_fixed = true },
+		  60,
+		  0,
+		  3,
+		  55,
+		  600,
+		  30 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .steps = 2 },
+		  30,
+		  26,
+		  3,
+		  26,
+		  500,
+		  25 },
+		{ __LINE__,
+		  { .snr = 2, .spread_known = true, .steps = SIMULATE_NO_STEP },
+		  60,
+		  59,
+		  1,
+		  59,
+		  300,
+		  4 },
 		{ __LINE__, { .exact = true }, 20, 20, 0, 20, 125, 11 },
 	};
 	for (const struct row *w = rows; w < rows + LENGTH(rows); w++) {
@@ -60,8 +123,9 @@ static void cells_keep_their_bounds(void **state)
 		double n = (double)r.trials;
 		if (r.right < w->right || r.wrong > w->wrong || r.set_holds < w->held ||
 		    r.cost / n > w->cost || r.builds / n > w->builds)
-			fail_msg("row of line %d: %zu right, %zu wrong, %zu hold, cost %.1f, %.2f builds", w->line,
-				 r.right, r.wrong, r.set_holds, r.cost / n, r.builds / n);
+			fail_msg(
+				"row of line %d: %zu right, %zu wrong, %zu hold, cost %.1f, %.2f builds",
+				w->line, r.right, r.wrong, r.set_holds, r.cost / n, r.builds / n);
 		simulate_result_release(&r);
 	}
 }
@@ -77,7 +141,8 @@ static void parts_add_up_to_the_whole(void **state)
 	assert_int_equal(sum.right, whole.right);
 	assert_true(fabs(sum.cost - whole.cost) < 1e-6);
 	assert_int_equal(sum.n_counts, whole.n_counts);
-	assert_true(simulate_measurements_quantile(&sum, 0.95) == simulate_measurements_quantile(&whole, 0.95));
+	assert_true(simulate_measurements_quantile(&sum, 0.95) ==
+		    simulate_measurements_quantile(&whole, 0.95));
 	assert_true(simulate_measurements_quantile(&whole, 0) <= whole.measurements / 12);
 	o.seed = 2;
 	struct simulate_result other = run(o, 0, 12);
