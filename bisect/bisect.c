@@ -198,15 +198,18 @@ static int resume(struct bisect *b, bool *open, struct error *e)
 	for (size_t i = 0; !rc && i < steps.n; i++) {
 		const struct store_step_row *s = &steps.items[i];
 		json_t *p = json_loads(s->payload_json, 0, NULL);
+		size_t at = bisect_step_commit(&b->range, s->commit);
 		b->seq = s->seq + 1;
 		if (!strcmp(s->action, "open")) {
 			search_close(b->search);
 			rc = bisect_search_open(&b->range, p, &b->search, e);
 			*open = true;
 		} else if (b->search) {
-			bisect_feed(b->search, &b->range, s->action,
-				    bisect_step_commit(&b->range, s->commit), p);
+			bisect_feed(b->search, &b->range, s->action, at, p);
 		}
+		const char *outcome = json_string_value(json_object_get(p, "outcome"));
+		if (at < b->range.n && !strcmp(s->action, "skip") && outcome)
+			snprintf(b->commits[at].unfit, sizeof(b->commits[at].unfit), "%s", outcome);
 		if (!strcmp(s->action, "build") && json_is_false(json_object_get(p, "cached")))
 			b->builds++;
 		if (!strcmp(s->action, "measure"))

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,6 +213,16 @@ int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double
 	return rc;
 }
 
+/* Built, and of no use. */
+static int unfit(struct bisect *b, size_t i, const char *outcome, const char *detail,
+		 struct error *e)
+{
+	struct bisect_commit *c = &b->commits[i];
+	snprintf(c->unfit, sizeof(c->unfit), "%s", outcome);
+	return told(b, "skip", i, json_pack("{s:s, s:s}", "outcome", outcome, "detail", detail), false,
+		    e);
+}
+
 static int measure_exact(struct bisect *b, size_t i, struct error *e)
 {
 	bool ok;
@@ -220,10 +231,7 @@ static int measure_exact(struct bisect *b, size_t i, struct error *e)
 		return rc;
 	const struct exact_answer *x = &b->commits[i].exact;
 	if (!ok && b->commits[i].build.outcome == BUILD_OK)
-		return told(
-			b, "skip", i,
-			json_pack("{s:s, s:s}", "outcome", "cannot be counted", "detail", x->why),
-			false, e);
+		return unfit(b, i, BISECT_NOT_COUNTED, x->why, e);
 	if (!ok)
 		return 0;
 	double log_ratio = stats_log_ratio(b->commits[0].exact.per_op, x->per_op);
@@ -248,9 +256,7 @@ static int measure_timed(struct bisect *b, size_t i, struct error *e)
 	if (rc)
 		return rc;
 	if (bad_side == 2 && i)
-		return told(b, "skip", i,
-			    json_pack("{s:s, s:s}", "outcome", "does not run", "detail", ""), false,
-			    e);
+		return unfit(b, i, BISECT_NOT_RUNNING, "", e);
 	if (bad_side)
 		return error_set(e, -EIO, "the good end %s does not run any more",
 				 b->range.commits[0].info.short_id);

@@ -15,6 +15,8 @@
 #define BISECT_EXACT_DELTA                                                                         \
 	0.002 /* a step of an exact count that a person cares for, where nothing else was asked */
 #define BISECT_EXACT "instructions_exact"
+#define BISECT_NOT_COUNTED "cannot be counted"
+#define BISECT_NOT_RUNNING "does not run"
 
 struct bisect_commit {
 	struct build build;
@@ -23,6 +25,7 @@ struct bisect_commit {
 	int64_t commit_id, build_id;
 	struct exact_answer exact; /* counted false: not counted yet */
 	bool exact_tried;
+	char unfit[32]; /* why the search skipped it, "" where it did not; earlier sittings too */
 	bool same; /* loads its parents' code: the search was told */
 };
 

@@ -218,12 +218,16 @@ static json_t *broken_json(const struct bisect *b)
 	json_t *list = json_array();
 	for (size_t i = 0; i < b->range.n; i++) {
 		const struct bisect_commit *c = &b->commits[i];
-		if (!c->tried || c->build.outcome == BUILD_OK)
+		bool unbuilt = c->tried && c->build.outcome != BUILD_OK;
+		if (!unbuilt && !c->unfit[0])
 			continue;
+		const char *outcome = unbuilt ? build_outcome_name(c->build.outcome) : c->unfit;
+		const char *detail = unbuilt	    ? c->build.detail
+				     : c->exact.why[0] ? c->exact.why
+						       : "";
 		json_t *j = bisect_commit_json(b, i);
-		json_object_set_new(j, "outcome",
-				    json_string(build_outcome_name(c->build.outcome)));
-		json_object_set_new(j, "detail", text(c->build.detail));
+		json_object_set_new(j, "outcome", text(outcome));
+		json_object_set_new(j, "detail", text(detail));
 		json_array_append_new(list, j);
 	}
 	return list;

@@ -23,13 +23,13 @@ id() { git rev-parse "$1"; }
 }
 
 @test "exact: every step of a staircase, the largest first, improvements among them" {
-	toy "$BATS_TEST_TMPDIR/stairs" --commits 16 --step 3=40 --step 8=-20 --step 13=90
-	run --separate-stderr "$hakperf" bisect c0 c15 --metric instructions_exact --max-time 1s --json
+	toy "$BATS_TEST_TMPDIR/stairs" --commits 9 --step 2=40 --step 5=-20 --step 7=90
+	run --separate-stderr "$hakperf" bisect c0 c8 --metric instructions_exact --max-time 1s --json
 	[ "$status" = 0 ]
 	[ "$(field result.outcome)" = culprits ]
-	[ "$(field result.culprits.0.commit)" = "$(id c13)" ]
-	[ "$(field result.culprits.1.commit)" = "$(id c3)" ]
-	[ "$(field result.culprits.2.commit)" = "$(id c8)" ]
+	[ "$(field result.culprits.0.commit)" = "$(id c7)" ]
+	[ "$(field result.culprits.1.commit)" = "$(id c2)" ]
+	[ "$(field result.culprits.2.commit)" = "$(id c5)" ]
 	[ "$(field result.culprits.2.direction)" = improvement ]
 }
 
@@ -44,33 +44,6 @@ id() { git rev-parse "$1"; }
 	[[ $(field result.broken) == *"failed"* ]]
 }
 
-@test "exact: builds that hang, crash or do not interpose share the blame with the commit behind them" {
-	local kind said
-	for kind in 'hang=timed out' 'crash=crashing' 'hidden=not interposing'; do
-		said=${kind#*=}
-		toy "$BATS_TEST_TMPDIR/${kind%%=*}" --commits 5 --step 3=30 "--${kind%%=*}" 2
-		sed -i 's/build_timeout = 20/build_timeout = 2/' hakperf.ini
-		run --separate-stderr "$hakperf" bisect c0 c4 --metric instructions_exact --max-time 1s --json
-		[ "$status" = 0 ]
-		[ "$(field result.outcome)" = set ]
-		[[ $(field result.culprits.0.set) == *$(id c2)* && $(field result.culprits.0.set) == *$(id c3)* ]]
-		[ "$(field result.broken.0.commit)" = "$(id c2)" ]
-		[ "$(field result.broken.0.outcome)" = "$said" ]
-	done
-}
-
-@test "exact: a commit and its revert are not the difference" {
-	toy "$BATS_TEST_TMPDIR/reverted" --commits 10 --step 3=30 --step 6=-30 --step 8=11
-	run --separate-stderr "$hakperf" bisect c0 c9 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.outcome)" = culprit ]
-	[ "$(field result.culprits.0.commit)" = "$(id c8)" ]
-	[[ $(field result.cancelled) == *$(id c3)* && $(field result.cancelled) == *$(id c6)* ]]
-	# The whole staircase has them all.
-	run --separate-stderr "$hakperf" bisect c0 c9 --metric instructions_exact --max-time 1s --all --json
-	[ "$(field result.outcome)" = culprits ]
-	[[ $(field result.culprits) == *$(id c3)* && $(field result.culprits) == *$(id c6)* && $(field result.cancelled) == "[]" ]]
-}
-
 @test "exact: commits that leave the subject alone are never built nor named" {
 	toy "$BATS_TEST_TMPDIR/unrelated" --commits 14 --step 9=30 --unrelated 2,3,4,5,6,7,8,10,11,12
 	run --separate-stderr "$hakperf" bisect c0 c13 --metric instructions_exact --max-time 1s --json
@@ -80,8 +53,8 @@ id() { git rev-parse "$1"; }
 }
 
 @test "exact: merges" {
-	toy "$BATS_TEST_TMPDIR/merges" --commits 20 --merges --step 8=30
-	run --separate-stderr "$hakperf" bisect c0 c19 --metric instructions_exact --max-time 1s --json
+	toy "$BATS_TEST_TMPDIR/merges" --commits 13 --merges --step 8=30
+	run --separate-stderr "$hakperf" bisect c0 c12 --metric instructions_exact --max-time 1s --json
 	[ "$(field result.culprits.0.commit)" = "$(id c8)" ]
 }
 
@@ -174,9 +147,9 @@ id() { git rev-parse "$1"; }
 }
 
 @test "exact: first parents alone, commits of equal bytes, and a later search over a part" {
-	toy "$BATS_TEST_TMPDIR/first" --commits 20 --merges --step 8=30
+	toy "$BATS_TEST_TMPDIR/first" --commits 13 --merges --step 8=30
 	# Commit 8 stands on a side branch that 10 merges.
-	run --separate-stderr "$hakperf" bisect c0 c19 --metric instructions_exact --max-time 1s --first-parent --json
+	run --separate-stderr "$hakperf" bisect c0 c12 --metric instructions_exact --max-time 1s --first-parent --json
 	[ "$(field result.culprits.0.commit)" = "$(id c10)" ]
 	toy "$BATS_TEST_TMPDIR/equal" --commits 12 --step 7=30 --fail 7 --same 8
 	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
