@@ -207,7 +207,8 @@ void account_listing_release(struct account_listing *l)
 	*l = (struct account_listing){ 0 };
 }
 
-/* An instruction without the addresses that it names: "jne 1234 <free+0x18>", "mov 0x2e1(%rip),%rax # 4010 <pool>". */
+/* An instruction without the addresses that it names: "jne 1234 <free+0x18>", "mov 0x2e1(%rip),%rax
+ * # 4010 <pool>". */
 static uint64_t likeness(const char *text)
 {
 	uint64_t h = 1469598103934665603u;

@@ -39,7 +39,8 @@ void account_listing_release(struct account_listing *l);
  * Two listings side by side: rows of indices, SIZE_MAX where a side has nothing. Equal instructions
  * stand in one row, as many as can be without changing an order; equal are those that differ in
  * addresses alone, which a jump names and a longer function moves. Longer listings than
- * ACCOUNT_ALIGN_MAX stand side by side from the top. *rows: the caller frees. Returns how many. Pure.
+ * ACCOUNT_ALIGN_MAX stand side by side from the top. *rows: the caller frees. Returns how many.
+ * Pure.
  */
 #define ACCOUNT_ALIGN_MAX 3000
 struct account_pair {

@@ -219,7 +219,8 @@ json_t *accounting_change_json(const struct accounting *x, size_t k)
 	if (a->counted && b->counted)
 		add_change(x, k, j);
 	else
-		json_object_set_new(j, "not_counted", cli_json_string(a->counted ? b->why : a->why));
+		json_object_set_new(j, "not_counted",
+				    cli_json_string(a->counted ? b->why : a->why));
 	return j;
 }
 

@@ -19,7 +19,8 @@ struct accounting {
 	bool has_diff;
 	bool all;   /* every row, however cheap */
 	bool timed; /* accounting_time() is done */
-	struct accounting_samples *samples; /* n_cases × n_arms; NULL: accounting_sample() was not called */
+	struct accounting_samples
+		*samples; /* n_cases × n_arms; NULL: accounting_sample() was not called */
 };
 
 struct account_count *accounting_of(const struct accounting *x, size_t case_index, size_t arm);
@@ -49,7 +50,8 @@ struct accounting_cost {
 bool accounting_cost(struct accounting *x, size_t case_index, size_t arm, const char *metric,
 		     struct accounting_cost *out, struct error *e);
 
-/* CPU time of a whole run in ns, for programs that tell no operations; false: they do, or nothing was measured. */
+/* CPU time of a whole run in ns, for programs that tell no operations; false: they do, or nothing
+ * was measured. */
 bool accounting_run_time(struct accounting *x, size_t case_index, size_t arm,
 			 struct accounting_cost *out, struct error *e);
 
@@ -60,8 +62,8 @@ void show_account_cycles(struct accounting *x, FILE *to, struct error *e);
 json_t *accounting_costs_json(struct accounting *x, size_t case_index, size_t arm, struct error *e);
 
 /*
- * Where the time goes: each counted case marked `timed` sampled for about a second a revision, and folded over
- * its account. What cannot be sampled says why and is no error; -EINTR.
+ * Where the time goes: each counted case marked `timed` sampled for about a second a revision, and
+ * folded over its account. What cannot be sampled says why and is no error; -EINTR.
  */
 struct account_fold;
 struct accounting_samples {
@@ -72,13 +74,15 @@ struct accounting_samples {
 int accounting_sample(struct accounting *x, struct error *e);
 void accounting_samples_release(struct accounting *x);
 void show_account_sampled(struct accounting *x, size_t case_index, FILE *to, struct error *e);
-json_t *accounting_sampled_json(struct accounting *x, size_t case_index, size_t arm, struct error *e);
+json_t *accounting_sampled_json(struct accounting *x, size_t case_index, size_t arm,
+				struct error *e);
 
 /* Share of the samples at one address; NAN: not sampled. */
 double accounting_sampled_at(const struct accounting *x, size_t case_index, size_t arm,
 			     const char *object, uint64_t address);
 
-/* Share of the samples that are a function's on a path, with what is inlined in it; false: not sampled. */
+/* Share of the samples that are a function's on a path, with what is inlined in it; false: not
+ * sampled. */
 bool accounting_sampled(const struct accounting *x, size_t case_index, size_t arm, size_t path,
 			const char *function, double *share, double *error);
 

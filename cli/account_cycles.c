@@ -210,6 +210,7 @@ json_t *accounting_costs_json(struct accounting *x, size_t k, size_t arm, struct
 				    json_pack("{s:f, s:s, s:s, s:s, s:I, s:f, s:f}", "value",
 					      c.per_op, "unit", "per run", "metric", c.metric,
 					      "source", "runs of N, median of rounds", "rounds",
-					      (json_int_t)c.rounds, "least", c.least, "most", c.most));
+					      (json_int_t)c.rounds, "least", c.least, "most",
+					      c.most));
 	return j;
 }

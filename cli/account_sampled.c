@@ -197,7 +197,8 @@ static void add_row(struct table *t, const struct line *l, const struct scale *s
 	double a = l->share[0] * s->per_op[0], b = l->share[1] * s->per_op[1];
 	if (n < 2) {
 		snprintf(f[0], 48, "%.1f %%", 100 * l->share[0]);
-		snprintf(f[1], 48, "± %.1f", 100 * ERRORS * account_fold_error(l->share[0], s->all[0]));
+		snprintf(f[1], 48, "± %.1f",
+			 100 * ERRORS * account_fold_error(l->share[0], s->all[0]));
 		table_row(t, f[0], f[1], figure(a, f[2], 48),
 			  *l->name ? figure(l->ir[0], f[3], 48) : "–",
 			  strcmp(s->unit, "cycles/op") ? ""
@@ -290,7 +291,8 @@ void show_account_sampled(struct accounting *x, size_t k, FILE *to, struct error
 		bool per_run = g->fold && accounting_run_time(x, k, i, &c, e);
 		if (!g->fold || (!per_run && !accounting_cycles(x, k, i, &c, e))) {
 			fprintf(to, "%s: not sampled: %s\n", x->m.arms[i].label,
-				g->why ? g->why : "neither cycles nor time of an operation are known");
+				g->why ? g->why
+				       : "neither cycles nor time of an operation are known");
 			goto out;
 		}
 		s.unit = per_run ? "ms/run" : "cycles/op";
@@ -342,6 +344,7 @@ json_t *accounting_sampled_json(struct accounting *x, size_t k, size_t arm, stru
 			 "precise", (int)p->precise, "period", (json_int_t)p->period, "no_pmu",
 			 p->why ? cli_json_string(p->why) : json_null(), "samples",
 			 (json_int_t)p->samples, "runs", (json_int_t)p->runs, "outside_region",
-			 (json_int_t)p->outside, "share_not_counted", s->fold->outside / s->fold->all,
-			 "scaled_by", costed ? json_string(c.metric) : json_null(), "functions", rows);
+			 (json_int_t)p->outside, "share_not_counted",
+			 s->fold->outside / s->fold->all, "scaled_by",
+			 costed ? json_string(c.metric) : json_null(), "functions", rows);
 }

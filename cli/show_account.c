@@ -73,7 +73,8 @@ static void show_remarks(const struct accounting *x, FILE *to)
 			const struct account_count *c = accounting_of(x, k, arm);
 			char name[128];
 			if (c->counted && c->per_run && !arm)
-				fprintf(to, "%s: the program tells no operations: 'op' is a whole run\n",
+				fprintf(to,
+					"%s: the program tells no operations: 'op' is a whole run\n",
 					bench_case_name(&x->m.cases[k].c, name, sizeof(name)));
 			if (c->counted && c->exact)
 				continue;

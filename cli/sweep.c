@@ -53,6 +53,8 @@ struct point {
 	struct verdict_question q;
 	struct verdict_answer v;
 	double p, adjusted;
+	double spent_s; /* on `made` rounds of this sitting */
+	size_t made;
 };
 
 struct sweep {
@@ -144,26 +146,62 @@ static bool is_open(const struct sweep *s, const struct point *x)
 	return v == STATS_UNCLEAR || (v == STATS_INVALID && x->v.a.log.n < 2 * s->first_look);
 }
 
-/* Seconds until x would likely be decided; INFINITY: no time that could be waited for. */
-static double seconds_to_decide(const struct sweep *s, const struct point *x)
+/*
+ * Seconds of a round of x: as it took so far, else as its variant's others take. A variant of which nothing is known
+ * may be a slow one, and waits. 0: nothing is known at all.
+ */
+static double round_s(const struct sweep *s, const struct point *x)
 {
-	double rounds = x->v.a.more_rounds ? (double)x->v.a.more_rounds : told(x->v.a.verdict) ? 4 : INFINITY;
-	return rounds * 2 * session_run_s(s->session, x->index);
+	double kin = 0, all = 0;
+	size_t n_kin = 0, n_all = 0;
+	if (x->made)
+		return x->spent_s / (double)x->made;
+	for (size_t i = 0; i < s->places.n; i++) {
+		const struct point *y = &s->points[i];
+		bool same = y->place && y->place->variant == x->place->variant;
+		all += y->spent_s, n_all += y->made;
+		kin += same ? y->spent_s : 0, n_kin += same ? y->made : 0;
+	}
+	return n_kin ? kin / (double)n_kin : n_all ? 1.5 * all / (double)n_all : 0;
 }
 
-/* The one whose next round is worth most; NULL: all is decided. */
-static struct point *next_point(struct sweep *s)
+/* It lacks rounds for a first verdict, and not because most of them are disturbed or fail. */
+static bool is_early(const struct sweep *s, const struct point *x)
+{
+	size_t n = x->v.a.log.n;
+	return n < s->first_look && n + x->v.disturbed + x->v.failed < 2 * s->first_look;
+}
+
+/* Seconds until x would likely be decided; INFINITY: no time that could be waited for. */
+static double seconds_to_decide(const struct sweep *s, const struct point *x, size_t rounds)
+{
+	double more = is_early(s, x)	      ? (double)(s->first_look - rounds)
+		      : x->v.a.more_rounds    ? (double)x->v.a.more_rounds
+		      : told(x->v.a.verdict) ? 4
+					      : INFINITY;
+	return more * round_s(s, x);
+}
+
+/*
+ * The one whose next round is worth most: first looks before others, and what is soonest decided before what takes longer, so that
+ * a time too short for all still answers for some. left_s: no round is begun that would not end by then. NULL: none is left.
+ */
+static struct point *next_point(struct sweep *s, double left_s)
 {
 	struct point *best = NULL;
+	bool best_early = false;
+	double there = INFINITY;
+	size_t least = 0;
 	for (size_t i = 0; i < s->places.n; i++) {
 		struct point *x = &s->points[i];
-		if (!is_open(s, x))
+		if (!is_open(s, x) || round_s(s, x) > left_s)
 			continue;
-		size_t n = x->v.a.log.n + x->v.disturbed + x->v.failed, least = best ? best->v.a.log.n + best->v.disturbed + best->v.failed : SIZE_MAX;
-		bool early = n < s->first_look, best_early = best && least < s->first_look;
-		double here = seconds_to_decide(s, x), there = best ? seconds_to_decide(s, best) : INFINITY;
-		if (!best || (early && (!best_early || n < least)) || (!early && !best_early && (here < there || (here == there && n < least))))
-			best = x;
+		size_t n = x->v.a.log.n;
+		bool early = is_early(s, x);
+		double here = seconds_to_decide(s, x, n);
+		if (best && (best_early != early ? best_early : here > there || (here >= there && n >= least)))
+			continue;
+		best = x, best_early = early, there = here, least = n;
 	}
 	return best;
 }
@@ -174,17 +212,19 @@ static int measure(struct sweep *s, struct error *e)
 	uint64_t began = clock_mono_ns();
 	int rc = 0;
 	progress_begin(&progress, "sweeping", s->asked->max_time);
-	for (struct point *x; !rc && (x = next_point(s));) {
+	for (struct point *x; !rc;) {
+		double used = (double)(clock_mono_ns() - began) * 1e-9;
+		if (used > s->asked->max_time || !(x = next_point(s, s->asked->max_time - used)))
+			break;
 		size_t arms[2] = { x->sides[0].arm, x->sides[1].arm };
 		struct session_figure f[2];
 		char name[200];
-		double used = (double)(clock_mono_ns() - began) * 1e-9;
-		if (used > s->asked->max_time)
-			break;
 		progress_step(&progress, used, bench_case_name(&x->place->c, name, sizeof(name)));
 		rc = session_round(s->session, x->index, arms, 2, SESSION_CONTROLS, f, e);
 		if (rc)
 			break;
+		x->spent_s += (double)(clock_mono_ns() - began) * 1e-9 - used;
+		x->made++;
 		x->failed = f[0].outcome != RUN_OK || f[1].outcome != RUN_OK ? x->failed + 1 : 0;
 		rc = ask(s, x, e);
 		adjust(s);
@@ -258,9 +298,10 @@ static void print_row(const struct sweep *s, struct table *t, const struct point
 static void print_answer(const struct sweep *s)
 {
 	const struct point **list = in_order(s);
-	size_t differ = 0, same = 0;
+	size_t differ = 0, same = 0, open = 0;
 	char name[200], change[32];
 	for (size_t i = 0; i < s->places.n; i++) {
+		open += is_open(s, list[i]) && list[i]->v.a.log.n < s->first_look;
 		differ += list[i]->sides && told(verdict_of(s, list[i]));
 		same += list[i]->sides && verdict_of(s, list[i]) == STATS_NO_CHANGE;
 	}
@@ -274,6 +315,8 @@ static void print_answer(const struct sweep *s)
 	else
 		printf("%s and %s differ in none of %zu configurations that could be told; in %zu they are the same within the smallest effect of interest\n",
 		       s->asked->words[0], s->asked->words[1], s->places.n, same);
+	if (open)
+		printf("%zu were not looked at long enough for any answer in the %.0f s (--max-time)\n", open, s->asked->max_time);
 	printf("\n");
 	struct table *t = table_new(8, "lllrlrrl");
 	table_head(t, "configuration", "variant", "verdict", "change", "interval", "rounds", "q", "");

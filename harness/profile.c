@@ -181,7 +181,8 @@ static int drain(struct sampler *s, struct profile_trace *t, struct error *e)
 		memcpy(all + first, data, n - first);
 		__atomic_store_n(&page->data_tail, head, __ATOMIC_RELEASE);
 		rc = profile_trace_add(t, all, n, e);
-		/* The kernel tells what it dropped by its next record; none comes into a full ring. */
+		/* The kernel tells what it dropped by its next record; none comes into a full ring.
+		 */
 		t->dropped += r->bytes - n < FULL_BYTES;
 		free(all);
 	}

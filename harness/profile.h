@@ -13,8 +13,8 @@
  * Where a region of interest spends its time: the kernel interrupts it every so many cycles (or
  * nanoseconds) and notes the address. perf_event_open(2), "MMAP layout".
  *
- * cycles of the PMU where it counts, as precise as it offers; else the CPU's clock by a timer, which
- * every machine has. Both are sampled in user code only. The workload is not changed: samples
+ * cycles of the PMU where it counts, as precise as it offers; else the CPU's clock by a timer,
+ * which every machine has. Both are sampled in user code only. The workload is not changed: samples
  * carry their thread and the time of CLOCK_MONOTONIC, and those outside of the regions that its
  * records tell are left out.
  */
@@ -55,7 +55,8 @@ void profile_release(struct profile *p);
 int profile_run_in(const struct run_spec *spec, const struct counter_os *os, size_t pages,
 		   double seconds, uint64_t enough, struct profile *out, struct error *e);
 
-/* What would be sampled here: event, precise, period and why of *out. Fails and is released as profile_run(). */
+/* What would be sampled here: event, precise, period and why of *out. Fails and is released as
+ * profile_run(). */
 int profile_try(const struct counter_os *os, struct profile *out, struct error *e);
 
 /* What the kernel wrote into a ring, taken apart. */
@@ -82,13 +83,14 @@ struct profile_trace {
 };
 
 /*
- * Add the records of `n` bytes, begun at a record. -EBADMSG: they are no records. Pure. Release with
- * profile_trace_release(), safe to repeat.
+ * Add the records of `n` bytes, begun at a record. -EBADMSG: they are no records. Pure. Release
+ * with profile_trace_release(), safe to repeat.
  */
 int profile_trace_add(struct profile_trace *t, const unsigned char *bytes, size_t n,
 		      struct error *e);
 void profile_trace_release(struct profile_trace *t);
 
-/* The map that held this address at this time, the process's own or one that it got by fork(2); NULL: none. */
+/* The map that held this address at this time, the process's own or one that it got by fork(2);
+ * NULL: none. */
 const struct profile_map *profile_map_of(const struct profile_trace *t,
 					 const struct profile_sample *s);

@@ -77,9 +77,10 @@ int profile_trace_add(struct profile_trace *t, const unsigned char *bytes, size_
 		if (n - at < HEADER || h.size < HEADER || h.size > n - at ||
 		    (h.type == PERF_RECORD_SAMPLE && h.size < SAMPLE_BYTES) ||
 		    (h.type == PERF_RECORD_LOST && h.size < HEADER + 16))
-			return error_set(e, -EBADMSG,
-					 "the kernel's samples cannot be read: a record of %u bytes, type %u",
-					 n - at < HEADER ? 0 : h.size, n - at < HEADER ? 0 : h.type);
+			return error_set(
+				e, -EBADMSG,
+				"the kernel's samples cannot be read: a record of %u bytes, type %u",
+				n - at < HEADER ? 0 : h.size, n - at < HEADER ? 0 : h.type);
 		if (h.type == PERF_RECORD_SAMPLE)
 			add_sample(t, bytes + at);
 		else if (h.type == PERF_RECORD_MMAP2 && h.size >= MAP_PATH + 8 + TRAILER)
@@ -121,7 +122,8 @@ const struct profile_map *profile_map_of(const struct profile_trace *t,
 {
 	uint32_t pid = s->pid;
 	const struct profile_map *m = own_map(t, pid, s);
-	/* Each step uses a fork up, so that reused numbers end the search and do not turn it round. */
+	/* Each step uses a fork up, so that reused numbers end the search and do not turn it round.
+	 */
 	for (size_t i = t->n_forks; !m && i-- > 0;) {
 		if (t->forks[i].pid != pid)
 			continue;

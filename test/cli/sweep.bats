@@ -63,7 +63,7 @@ print(eval(sys.argv[1]))' "$1"
 }
 
 @test "time that is too short leaves things open, and a sweep asked again goes on" {
-	sweep c0 c3 --axis variant=release --axis cycles=1000,2000,3000,4000 --max-time 100ms
+	sweep c0 c3 --axis variant=release --axis cycles=1000,2000,3000,4000 --max-time 30ms
 	[ "$status" = 0 ]
 	[ "$(rows '{r["ratio"]["verdict"] for r in rows}')" = "{'unclear'}" ]
 	"$hakperf" sweep c0 c3 --axis variant=release --axis cycles=5000,6000 --max-time 60s >/dev/null 2>&1 &

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Two threads end their regions at the same moment, 300 times from the start: each asks the C library for its heap, which nobody
- * used before. Run it with another malloc preloaded. Exit code: 0, or 1 when a try died.
+ * Two threads end their regions at the same moment, 300 times from the start: each asks the C
+ * library for its heap, which nobody used before. Run it with another malloc preloaded. Exit code:
+ * 0, or 1 when a try died.
  */
 #include "hakperf/roi.h"
 

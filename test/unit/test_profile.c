@@ -126,7 +126,8 @@ static void what_is_no_record_is_refused(void **state)
 		put64(&b, 0), put64(&b, 0);
 		if (what == 4)
 			b.len = 32 + 3; /* ends within a header */
-		assert_int_equal(profile_trace_add(&t, (unsigned char *)b.data, b.len, &e), -EBADMSG);
+		assert_int_equal(profile_trace_add(&t, (unsigned char *)b.data, b.len, &e),
+				 -EBADMSG);
 		assert_non_null(strstr(e.text, "cannot be read"));
 		assert_int_equal(t.n_samples, 1);
 		profile_trace_release(&t);
@@ -167,7 +168,8 @@ static int make_program(void **state)
 	char *include = x_printf("-I%s/harness/workload", here);
 	binary = x_printf("%s/program", folder);
 	assert_int_equal(fs_write(source, program, strlen(program), &e), 0);
-	const char *argv[] = { "cc", "-std=gnu17", "-O1", "-g", include, "-o", binary, source, "-pthread", NULL };
+	const char *argv[] = { "cc", "-std=gnu17", "-O1",  "-g",       include,
+			       "-o", binary,	   source, "-pthread", NULL };
 	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", NULL };
 	struct child_spec spec = { .argv = argv, .env = env, .cpu = -1, .pass_fd = -1 };
 	struct child_result r = { 0 };
@@ -362,7 +364,9 @@ static void what_hinders_is_told(void **state)
 static void samples_are_folded_as_the_instructions_are(void **state)
 {
 	(void)state;
-	struct account_path paths[] = { { .name = "(program)" }, { .name = "malloc" }, { .name = "free" } };
+	struct account_path paths[] = { { .name = "(program)" },
+					{ .name = "malloc" },
+					{ .name = "free" } };
 	struct account_row rows[] = {
 		{ .path = 1, .parent = SIZE_MAX, .function = "malloc", .object = "/a.so" },
 		{ .path = 1, .parent = 0, .depth = 1, .function = "push", .object = "/a.so" },
@@ -375,10 +379,16 @@ static void samples_are_folded_as_the_instructions_are(void **state)
 		{ .row = 2, .address = 0x20, .ir = 30 }, { .row = 3, .address = 0x20, .ir = 10 },
 		{ .row = 4, .address = 0x10, .ir = 7 },
 	};
-	struct account a = { .operations = 10, .paths = paths, .n_paths = 3, .rows = rows, .n_rows = 5, .places = places, .n_places = 5 };
+	struct account a = { .operations = 10,
+			     .paths = paths,
+			     .n_paths = 3,
+			     .rows = rows,
+			     .n_rows = 5,
+			     .places = places,
+			     .n_places = 5 };
 	struct account_sample s[] = {
-		{ "/b.so", 0x10, 3 }, { "/a.so", 0x20, 8 }, { "/a.so", 0x10, 4 }, { "/a.so", 0x14, 2 },
-		{ "/a.so", 0x12, 1 }, { "/c.so", 0x10, 2 },
+		{ "/b.so", 0x10, 3 }, { "/a.so", 0x20, 8 }, { "/a.so", 0x10, 4 },
+		{ "/a.so", 0x14, 2 }, { "/a.so", 0x12, 1 }, { "/c.so", 0x10, 2 },
 	};
 	struct account_fold f;
 	account_fold_make(&a, s, 6, &f);
