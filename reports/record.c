@@ -530,8 +530,8 @@ int record_beyond_noise(const struct record_case *c, const struct record_change 
 int record_newest(struct store *s, const char *verb, int64_t *session, struct error *e)
 {
 	struct store_rows *q = rows_open(s,
-		"SELECT id FROM session WHERE :verb IS NULL OR verb = :verb ORDER BY id DESC LIMIT "
-		"1");
+		"SELECT id FROM session WHERE :verb IS NULL OR verb = :verb"
+		" ORDER BY verb = 'claim', id DESC LIMIT 1");
 	rows_bind_text(q, ":verb", verb);
 	int rc = rows_next(q, e);
 	*session = rc > 0 ? rows_int(q, 0) : 0;

@@ -114,5 +114,6 @@ double record_noise(
 size_t record_find_case(const struct record *r, const char *name);
 size_t record_find_arm(const struct record *r, const char *commit_or_label);
 
-/* The newest session of that verb, any verb for NULL; 0: none. */
+/* The newest session of that verb, any verb for NULL (one that tried claims, which has a page of its
+ * own, only where there is no other); 0: none. */
 int record_newest(struct store *s, const char *verb, int64_t *session, struct error *e);
