@@ -22,6 +22,20 @@ The original repository and its binaries are gone. What is measured here is hakm
 - E3-1 took nothing off the path and put a counter and a check on it: {{exact E1 E3-1 hot_path:C4}}; {{time E1 E3-1 hot_path:C4}}.
 - E3-2 recovers what the Box took: {{exact E3-1 E3-2 hot_path:C4}}; {{time E3-1 E3-2 hot_path:C4}}.
 
+## Which configuration shows it
+
+The same step, from Phase 7 to the Box, on the workloads of the main job:
+
+- One size in a tight loop: {{time 7 box-tls-sll hot_path:C4}}.
+- A mix of sizes, working set 256: {{time 7 box-tls-sll mixed_ws256:mixed}}.
+- The same mix, working set 8192: {{time 7 box-tls-sll mixed_ws8192:mixed}}.
+- Larson with one thread: {{time 7 box-tls-sll larson_t1:mixed}}.
+- Larson with two threads: {{time 7 box-tls-sll larson_t2:mixed}}.
+
+A tight loop over one size shows a few instructions more on every free at once. A mix hides them behind its own mispredicted branches, and two threads behind the spread of their scheduling: where a line says unclear, a single run there says nothing at all. The build variant decides most: debug builds part the phases by factors, release builds by per cents (point 2).
+
+E3-1's shared counter is one instruction, and every thread of the program writes it: {{time E1 E3-1 larson_t1:mixed}} with one thread, {{time E1 E3-1 larson_t2:mixed}} with two.
+
 ## Point 1: "256 B gives 6.11 M"
 
 The second argument of `bench_random_mixed` is the working set, not the size: `100000 256 42` means 100,000 cycles, 256 slots, seed 42, sizes of 16 to 1039 bytes. The tables took the working set for a size, so that rows called 128, 256, 512 and 1024 B all held the same mix of sizes. A parameter that travels without its name is confused sooner or later. Here every parameter is a named column of the record and a word on every page.
