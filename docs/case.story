@@ -6,6 +6,8 @@ In November 2025 hakmem's maintainers saw 6.1 M operations per second where 59 t
 
 The original repository and its binaries are gone. What is measured here is hakmem as it grew in this repository: the same structure, the same phases in the same order, each slow for the reason that the case gives. So this page can say which methods find the commit and which do not, how far a claimed figure is from what such a change costs, and which explanations a measurement could have told apart. It cannot say which of them was true in November 2025.
 
+The record was made on two cores of a virtual machine without hardware counters that had other work to do meanwhile. Intervals by time are wide for that, some verdicts are unclear, and the page says so; instruction counts do not care.
+
 ## The answer first
 
 {{bisects}}

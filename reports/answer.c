@@ -192,6 +192,26 @@ static void footing(struct page *p, const json_t *result, int64_t id, bool link)
 	}
 }
 
+/*
+ * A step's direction. Where its own interval does not say it, it is the search's alone, and that is
+ * told instead. Returns whether it is shown to be a regression.
+ */
+static bool direction(struct line *l, const json_t *c, bool exact)
+{
+	const char *word = part_str(c, "direction");
+	double lo = part_num(c, "lo"), hi = part_num(c, "hi");
+	bool bad = !strcmp(word, "regression");
+	line_text(l, " ");
+	if (!exact && !((lo > 1 && !(hi < 1)) || (hi < 1 && !(lo > 1)))) {
+		line_toned(l, TONE_UNSURE, "unclear");
+		line_text(l, " (the search alone says %s, with probability %.3f)", word,
+			part_num(c, "posterior"));
+		return false;
+	}
+	line_toned(l, bad ? TONE_BAD : TONE_GOOD, "%s", word);
+	return bad;
+}
+
 bool part_bisect_answer(
 	struct page *p, const json_t *result, const char *label, int64_t id, bool link)
 {
@@ -211,8 +231,7 @@ bool part_bisect_answer(
 			part_num(largest, "after"), part_num(largest, "ratio"),
 			part_num(largest, "lo"), part_num(largest, "hi"), 0,
 			part_str(largest, "direction"));
-		line_text(l, " ");
-		line_toned(l, worse ? TONE_BAD : TONE_GOOD, "%s", part_str(largest, "direction"));
+		worse = direction(l, largest, exact);
 		if (exact)
 			believe_exact(p, largest);
 		else
@@ -221,8 +240,6 @@ bool part_bisect_answer(
 		other_evidence(p, largest, exact);
 		for (size_t i = 1; i < json_array_size(culprits); i++) {
 			const json_t *c = json_array_get(culprits, i);
-			bool bad = !strcmp(part_str(c, "direction"), "regression");
-			worse |= bad;
 			l = page_item(p);
 			line_text(l, "Also ");
 			part_commit_json(l, c);
@@ -230,13 +247,12 @@ bool part_bisect_answer(
 			step_figures(l, metric, part_str(c, "unit"), part_num(c, "before"),
 				part_num(c, "after"), part_num(c, "ratio"), part_num(c, "lo"),
 				part_num(c, "hi"), 0, part_str(c, "direction"));
-			line_text(l, " ");
-			line_toned(l, bad ? TONE_BAD : TONE_GOOD, "%s", part_str(c, "direction"));
+			worse |= direction(l, c, exact);
 		}
 		if (*part_str(result, "why")) {
 			l = page_paragraph(p);
-			line_toned(l, TONE_UNSURE, "%s", part_str(result, "outcome"));
-			line_text(l, ": %s. There may be further steps.", part_str(result, "why"));
+			line_toned(l, TONE_UNSURE, "There may be more");
+			line_text(l, ": %s.", part_str(result, "why"));
 		}
 	}
 	footing(p, result, id, link);
