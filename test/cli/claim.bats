@@ -80,10 +80,14 @@ print(eval(sys.argv[1]))' "$1"
 
 @test "claims are reproduced, or not, as ratios, as differences and as shares, and kept" {
 	claims
-	claim verify --json --no-sweep --max-time 60s
+	claim verify --json --no-sweep --max-time 60s --fail-on missed
 	echo "$output"
-	[ "$status" = 0 ]
-	[ "$(result '{n: k["result"] for n, k in c.items()}')" = "{'slower': 'reproduced', 'faster': 'not reproduced anywhere', 'cycles': 'reproduced', 'every-free': 'reproduced'}" ]
+	# One is missed in its own configuration.
+	[ "$status" = 1 ]
+	[ "$(result 'c["faster"]["result"], c["every-free"]["result"]')" = "('not reproduced anywhere', 'reproduced')" ]
+	# A crowded machine may leave an interval too wide; it never puts it beside the range.
+	[ "$(result '{c[n]["result"] for n in ("slower", "cycles")} <= {"reproduced", "unclear"}')" = True ]
+	[ "$(result 'c["slower"]["tries"][0]["figure"]["value"] < 0.7 and c["cycles"]["tries"][0]["figure"]["value"] > 10')" = True ]
 	# Ten times: held against the measured ratio, which is below one.
 	[ "$(result 'c["faster"]["aim"]["lo"] == 10 and c["faster"]["tries"][0]["figure"]["value"] < 1')" = True ]
 	[ "$(result 'c["every-free"]["tries"][0]["figure"]["value"]')" = 100.0 ]
@@ -93,12 +97,10 @@ print(eval(sys.argv[1]))' "$1"
 	[[ $output == *"faster"*"10 × c1"*"not reproduced anywhere"* ]]
 	# The record keeps the try in the claim's own unit: c1's claimed 9 M times the ratio.
 	[ "$(sqlite3 results.db "SELECT value BETWEEN 0.5 AND 8 FROM claim_check JOIN claim ON claim.id = claim_id WHERE name = 'faster' AND value IS NOT NULL")" = 1 ]
-	claim verify faster --no-sweep --fail-on missed
-	[ "$status" = 1 ]
 
 	"$hakperf" bench c1 c2 --no-time --workload pairs --class small >/dev/null
 	run "$hakperf" report claims --format md
-	[[ $output == *"3 reproduced"*"1 not reproduced at any tried configuration"* ]]
+	[[ $output == *"4 claims: "*" reproduced"*"1 not reproduced at any tried configuration"* ]]
 	run "$hakperf" report tale --format md
 	echo "$output"
 	[ "$status" = 0 ]
@@ -136,12 +138,12 @@ print(eval(sys.argv[1]))' "$1"
 		value = 1..2
 	INI
 	sed -i 's/^timed = .*/timed = pairs:small other:small/' hakperf.ini
-	claim verify --json --max-time 20s
+	claim verify --json --max-time 10s
 	[ "$status" = 0 ]
 	# Steady and cold, both workloads, the only variant.
 	[ "$(result 'sorted((t["case"], t["phase"], t["own"]) for t in c["where"]["tries"])')" = \
 		"[('other small', 'steady', False), ('other small cold', 'cold', False), ('pairs small', 'steady', True), ('pairs small cold', 'cold', False)]" ]
-	[ "$(result 'c["where"]["result"]')" = "not reproduced anywhere" ]
+	[ "$(result 'c["where"]["result"] in ("not reproduced anywhere", "not reproduced, elsewhere unclear")')" = True ]
 	[ "$(result 'c["gone"]["result"], "nowhere" in c["gone"]["tries"][0]["detail"]')" = "('not tried', True)" ]
 }
 
@@ -188,7 +190,7 @@ print(eval(sys.argv[1]))' "$1"
 
 @test "the job for pull requests: a comment, and exit code 1 on a regression" {
 	sed -i 's/^cycles = .*/cycles = 30000/' hakperf.ini
-	export HAKPERF=$hakperf ROUNDS=30
+	export HAKPERF=$hakperf ROUNDS=18
 	run "$root/docs/examples/pull-request.sh" "$(git rev-parse c1)" "$(git rev-parse c2)" comment.md
 	[ "$status" = 1 ] || { echo "$output"; return 1; }
 	grep -q '✗ regression' comment.md
