@@ -55,8 +55,14 @@ int accounting_sample(struct accounting *x, struct error *e)
 					     .c = &m->cases[i / m->n_arms].c };
 		struct error why = { 0 };
 		progress_step(&m->progress, (double)i, "");
-		if (!c->counted || !m->cases[i / m->n_arms].timed)
+		if (!m->cases[i / m->n_arms].timed)
 			continue;
+		if (!c->counted) {
+			s->why = x_printf(
+				"not counted, so that there is nothing to fold samples over: %s",
+				c->why);
+			continue;
+		}
 		int rc = account_sample(&want, m->p->workloads, SECONDS, ENOUGH, &s->profile, &why);
 		if (rc == -EINTR) {
 			progress_end(&m->progress);
@@ -156,6 +162,7 @@ static void add_lines(const struct accounting *x, size_t k, size_t arm, struct l
 
 struct scale {
 	double per_op[2], all[2]; /* cycles of an operation, or ms of a run; samples */
+	double error[2];	  /* of per_op, two standard errors */
 	const char *unit;
 };
 
@@ -185,9 +192,24 @@ static const char *figure(double v, char *out, size_t n)
 	return out;
 }
 
+/* Of a row's cycles: the share's and the total's, which all rows have in common. */
 static double error_of(const struct line *l, const struct scale *s, size_t arm)
 {
-	return ERRORS * account_fold_error(l->share[arm], s->all[arm]) * s->per_op[arm];
+	return hypot(ERRORS * account_fold_error(l->share[arm], s->all[arm]) * s->per_op[arm],
+		     l->share[arm] * s->error[arm]);
+}
+
+/*
+ * Two standard errors of a median of few rounds. The spread from the range, by the mean range of n
+ * normal values (Tippett 1925); of more than five rounds as of five, which is rather too wide.
+ */
+static double median_error(const struct accounting_cost *c)
+{
+	static const double mean_range[] = { [2] = 1.128, [3] = 1.693, [4] = 2.059, [5] = 2.326 };
+	size_t n = c->rounds < 5 ? c->rounds : 5;
+	if (n < 2)
+		return INFINITY;
+	return ERRORS * 1.2533 * (c->most - c->least) / mean_range[n] / sqrt((double)n);
 }
 
 static void add_row(struct table *t, const struct line *l, const struct scale *s, size_t n)
@@ -253,9 +275,10 @@ static void print_lines(const struct lines *l, const struct scale *s, size_t n, 
 	}
 	if (n == 2) {
 		snprintf(f[0], 48, "%+.2f", s->per_op[1] - s->per_op[0]);
+		snprintf(f[1], 48, "± %.2f", hypot(s->error[0], s->error[1]));
 		char a[48], b[48];
-		table_row(t, f[0], "", figure(s->per_op[0], a, 48), figure(s->per_op[1], b, 48), "",
-			  "", "in all");
+		table_row(t, f[0], f[1], figure(s->per_op[0], a, 48), figure(s->per_op[1], b, 48),
+			  "", "", "in all");
 	}
 	table_print(t, to);
 	table_free(t);
@@ -297,6 +320,7 @@ void show_account_sampled(struct accounting *x, size_t k, FILE *to, struct error
 		}
 		s.unit = per_run ? "ms/run" : "cycles/op";
 		s.per_op[i] = per_run ? c.per_op * 1e-6 : c.per_op;
+		s.error[i] = median_error(&c) * (per_run ? 1e-6 : 1);
 		s.all[i] = g->fold->all;
 		add_lines(x, k, i, &l);
 	}
@@ -304,11 +328,10 @@ void show_account_sampled(struct accounting *x, size_t k, FILE *to, struct error
 	for (size_t i = 0; i < n; i++)
 		say_source(&samples_of(x, k, i)->profile, x->m.arms[i].label, to);
 	fprintf(to,
-		"A function's share of the samples times %s; ±: two standard errors of the share. "
-		"One link,\n"
+		"A function's share of the samples times %s; ±: two standard errors%s. One link,\n"
 		"as built: its layout is in these figures. An interrupt is often noted at the "
 		"instruction after the one that took the time.\n",
-		s.unit);
+		s.unit, n < 2 ? " of the share" : ", of the shares and of the totals");
 out:
 	for (size_t i = 0; i < l.n; i++)
 		free(l.items[i].name);
