@@ -73,6 +73,7 @@ static void narrowing(struct page *p, const struct steps *s, const struct axis *
 		measured += json_array_size(json_object_get(s->items[i].payload, "posterior")) > 0;
 	if (measured < 2 || a->n < 3)
 		return;
+	page_heading(p, 2, "How the search went");
 	struct plot *plot = plot_new(PLOT_HEAT, "How the answer narrowed.",
 		a->from_git ? "commits between good and bad, oldest first"
 			    : "measured commits, oldest first",
@@ -510,8 +511,6 @@ int page_bisect(struct report *rp, int64_t id, struct page **out, struct error *
 		}
 	}
 	if (!rc) {
-		if (steps.rows.n)
-			page_heading(p, 2, "How the search went");
 		narrowing(p, &steps, &axis);
 		rc = result ? culprits(rp, p, result, b, case_id, e) : 0;
 	}
