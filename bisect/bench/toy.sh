@@ -50,7 +50,7 @@ row() {
 	cd "$work/toy"
 	configure
 	export HAKPERF_CACHE=$work/git
-	git bisect start -q bad c0 >/dev/null 2>&1 || git bisect start bad c0 >/dev/null
+	git bisect start bad c0 >/dev/null 2>&1
 	git bisect run "$hakperf" judge >"$work/log" 2>&1 || true
 	judged=$(grep -c "^running " "$work/log" || true)
 	answer=$(sed -n 's/^\([0-9a-f]\{40\}\) is the first bad commit$/\1/p' "$work/log")
