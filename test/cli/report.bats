@@ -38,11 +38,20 @@ browse() {
 			const seen = [...d.querySelectorAll('svg.picture')].filter(s => s.getBoundingClientRect().width > 0);
 			return { overflow: e.scrollWidth - e.clientWidth, wide, pictures: seen.length,
 				narrow: seen.filter(s => s.closest('.narrow')).length,
-				hovers: d.querySelectorAll('.wide svg title').length,
+				hovers: d.querySelectorAll('.wide svg title').length, hit: hit(d),
 				scripts: d.scripts.length, images: d.images.length, links: d.querySelectorAll('a[href^="javascript"], a[href^="http"]').length,
 				handlers: [...d.querySelectorAll('*')].filter(x => [...x.attributes].some(a => a.name.startsWith('on'))).length,
 				words: [...new Set(seen.flatMap(s => [...s.querySelectorAll('text')].map(t => w.getComputedStyle(t).fill)))],
 				...access(d, w), paper: w.getComputedStyle(d.body).backgroundColor, ink: w.getComputedStyle(d.body).color };
+		}
+		// Is what a pointer finds at the place of a point the one that has its words?
+		function hit(d) {
+			const tries = [...d.querySelectorAll('.wide svg title')].slice(0, 5).map(t => t.parentElement).filter(e => e.getClientRects().length);
+			return tries.filter(e => {
+				e.scrollIntoView({ block: 'center' });
+				const r = e.getBoundingClientRect(), found = d.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+				return found && (e.contains(found) || found.contains(e) && found.querySelector(':scope > title'));
+			}).length + ' of ' + tries.length;
 		}
 		// What a keyboard, a screen reader and weak eyes need: one h1 and no level left out, names for pictures and regions, heads of columns
 		// and rows, tables that scroll by key, and words that stand out (WCAG's contrast of what they are drawn on).
@@ -133,6 +142,7 @@ quiet_console() {
 	quiet_console
 	[ "$(seen "[i for i, p in enumerate(d) if p['overflow'] or p['wide']]")" = "[]" ] || { seen d; return 1; }
 	[ "$(seen "[p['narrow'] for p in d[:4]], all(p['pictures'] > 0 and p['hovers'] > 3 for p in d[:4])")" = "([0, 0, 0, 0], True)" ] || { seen d; return 1; }
+	[ "$(seen "[p['hit'] for p in d[:4]]")" = "['5 of 5', '5 of 5', '5 of 5', '5 of 5']" ] || { seen "[p['hit'] for p in d]"; return 1; }
 	[ "$(seen "all(p['narrow'] == p['pictures'] > 0 for p in d[4:7])")" = True ] || { seen d; return 1; }
 	[ "$(shade paper) $(shade ink)" = "light dark" ]
 	accessible
