@@ -33,6 +33,7 @@ const char help_report[] =
 	"  compare [A..B]     two revisions that were measured side by side\n"
 	"  history [A..B]     every measured commit of a range, and where the figures step\n"
 	"  claims             what was claimed, and what came of trying it (hakperf claim)\n"
+	"  peers              a revision beside other allocators (hakperf peers)\n"
 	"  machine            what was counted, the noise, disturbances\n"
 	"  NAME               a page of the project's own words: [story NAME] in hakperf.ini\n"
 	"\n"

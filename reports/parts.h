@@ -78,3 +78,4 @@ int page_machine(struct report *rp, struct page **out, struct error *e);
 int page_compare(struct report *rp, const char *argument, struct page **out, struct error *e);
 int page_history(struct report *rp, const char *argument, struct page **out, struct error *e);
 int page_claims(struct report *rp, struct page **out, struct error *e);
+int page_peers(struct report *rp, struct page **out, struct error *e);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "claims",
+static const char *const names[] = { "index", "phases", "bisect", "compare", "history", "claims", "peers",
 	"machine", NULL };
 
 const char *const *report_names(void)
@@ -89,6 +89,8 @@ static int make(struct report *rp, const char *name, const char *argument, struc
 		return page_history(rp, argument, out, e);
 	if (!strcmp(name, "claims"))
 		return page_claims(rp, out, e);
+	if (!strcmp(name, "peers"))
+		return page_peers(rp, out, e);
 	if (!strcmp(name, "machine"))
 		return page_machine(rp, out, e);
 	for (size_t i = 0; i < rp->o->n_stories; i++)
@@ -110,7 +112,7 @@ struct plan {
 	struct {
 		const char *name;
 		char argument[24], stem[40], words[60];
-	} items[REPORT_BISECTS + REPORT_STORIES + 8];
+	} items[REPORT_BISECTS + REPORT_STORIES + 9];
 	size_t n;
 };
 
@@ -136,6 +138,13 @@ static bool has_claims(struct store *s)
 	return any;
 }
 
+static bool has_peers(struct store *s)
+{
+	struct error quiet = { 0 };
+	int64_t id = 0;
+	return !record_newest(s, "peers", &id, &quiet) && id;
+}
+
 static struct plan make_plan(const struct report *rp)
 {
 	struct plan p = { 0 };
@@ -157,6 +166,8 @@ static struct plan make_plan(const struct report *rp)
 	}
 	if (has_claims(rp->store))
 		plan_add(&p, "claims", 0, "Claims");
+	if (has_peers(rp->store))
+		plan_add(&p, "peers", 0, "Peers");
 	for (size_t i = 0; rp->has_run && i < rp->o->n_stories && i < REPORT_STORIES; i++)
 		plan_add(&p, rp->o->stories[i].name, 0, rp->o->stories[i].title);
 	if (rp->has_run)

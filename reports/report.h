@@ -54,7 +54,7 @@ int report_run(struct store *s, const struct report_options *o, char **page, str
  * One page as a model. name: "index", "phases" (argument: label or
  * commit of the base, NULL: the first revision), "bisect" (argument: its number, NULL: the newest),
  * "compare" (argument: "A..B", two labels or commits of one session), "history" (argument: "A..B"
- * or NULL), "claims", "machine", or a story's. Release with page_free(). -ENOENT: no such page, or nothing in the record
+ * or NULL), "claims", "peers", "machine", or a story's. Release with page_free(). -ENOENT: no such page, or nothing in the record
  * for it. *worse (may be NULL): it tells of a regression.
  */
 int report_page(struct store *s, const struct report_options *o, const char *name,

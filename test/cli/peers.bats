@@ -47,6 +47,24 @@ for w in json.load(sys.stdin)["result"]["wrong_use"]:
 		JOIN workload ON workload.id = workload_id WHERE workload.name LIKE 'wrong_use/%'")" = 12 ]
 	# What makes jemalloc's counts repeat is on the record, in an arm of its own.
 	[ "$(sqlite3 results.db "SELECT count (*) FROM session_arm WHERE environment_json LIKE '%dirty_decay_ms:-1%'")" = 1 ]
+
+	# The page draws the same.
+	run "$hakperf" report peers
+	[ "$status" = 0 ]
+	[[ $output == "# toy c0 beside other allocators"* ]]
+	grep -q '^| null (floor) |.* 2 |$' <<<"$output"
+	grep -q '^| jemalloc |.*\\\* |' <<<"$output"
+	grep -q '^| glibc | double free | named |' <<<"$output"
+	run "$hakperf" report
+	[ -s reports/out/peers.html ] && grep -q 'href="peers.html"' reports/out/index.html
+}
+
+@test "a page about peers needs peers" {
+	toy "$BATS_TEST_TMPDIR/none" --commits 1
+	run "$hakperf" build HEAD
+	"$hakperf" compare none none --rounds 1 -- true >/dev/null 2>&1 || true
+	run "$hakperf" report peers
+	[ "$status" = 3 ] && [ "${#lines[@]}" = 1 ] && [[ $output == *"hakperf peers"* ]]
 }
 
 @test "another library by path; the tables; what cannot be" {
