@@ -38,7 +38,7 @@ struct mode {
 };
 
 static const struct mode modes[] = {
-	{ "normal", 110, 40, 60, 24, false, true },
+	{ "normal", 110, 40, 60, 40, false, true },
 	{ "quick", 22, 12, 22, 6, false, false },
 	{ "thorough", 0, 120, 300, 20, true, true },
 };
