@@ -22,7 +22,7 @@ The record was made on two cores of a virtual machine without hardware counters 
 - The front gate that asks the registry first, which was suspected: {{exact ptr-trace front-gate hot_path:C4}}. It classifies what the header does not settle, and that is off the fast path.
 - C7 headers (E1) gave some back: {{exact front-gate E1 hot_path:C4}}; {{time front-gate E1 hot_path:C4}}. One class without a header had cost every call a test.
 - E3-1 took nothing off the path and put a counter and a check on it: {{exact E1 E3-1 hot_path:C4}}; {{time E1 E3-1 hot_path:C4}}.
-- With two threads that counter is shared, and the answer is another one: larson, E3-1 {{time E1 E3-1 larson_t2:mixed}}, the Box {{time 7 box-tls-sll larson_t2:mixed}}. `hakperf bisect phase:7 phase:E3-1 --workload larson_t2 --metric ops_per_s` asks for it. One and a half instructions can cost more than sixteen: instructions and time name the commits for two questions, and both answers are right.
+- With two threads that counter is shared, and the answer is another one. In the rounds of this page larson with two threads says of E3-1 {{time E1 E3-1 larson_t2:mixed}} and of the Box {{time 7 box-tls-sll larson_t2:mixed}}. A search that asks it, `hakperf bisect phase:7 phase:E3-1 --workload larson_t2 --metric ops_per_s`, named E3-1 in 35 seconds on the same machine: −26.6 % of throughput [−54.8, −1.5], proved beside its parent. Instructions and time name two commits, for two questions.
 - E3-2 recovers what the Box took: {{exact E3-1 E3-2 hot_path:C4}}; {{time E3-1 E3-2 hot_path:C4}}.
 
 ## Which configuration shows it
