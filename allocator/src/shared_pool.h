@@ -26,7 +26,10 @@ bool shared_pool_adopt_slab(struct heap *h, struct slab *s);
  * many. */
 unsigned shared_pool_sweep(void);
 
-/* Give the pages of all empty slabs back to the system. Returns bytes. */
+/*
+ * Give the pages of all empty slabs back to the system, and superslabs without a block, but for one
+ * of each kind, as a whole. Returns bytes of pages.
+ */
 size_t shared_pool_trim(void);
 
 /* Bytes of empty slabs. */
