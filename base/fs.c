@@ -53,7 +53,27 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-int fs_write(const char *path, const void *bytes, size_t n, struct error *e)
+char *fs_target(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st))
+		return x_strdup(path);
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return NULL;
+	char *real = realpath(path, NULL);
+	return real ? real : x_strdup(path);
+}
+
+static int write_through(const char *path, const void *bytes, size_t n, struct error *e)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int rc = fd < 0 ? -errno : write_all(fd, bytes, n);
+	if (fd >= 0 && close(fd) && !rc)
+		rc = -errno;
+	return rc ? error_errno(e, -rc, "cannot write %s", path) : 0;
+}
+
+static int replace(const char *path, const void *bytes, size_t n, struct error *e)
 {
 	char *tmp = x_printf("%s.XXXXXX", path);
 	int fd = mkostemp(tmp, O_CLOEXEC);
@@ -74,6 +94,14 @@ int fs_write(const char *path, const void *bytes, size_t n, struct error *e)
 		unlink(tmp);
 	}
 	free(tmp);
+	return rc;
+}
+
+int fs_write(const char *path, const void *bytes, size_t n, struct error *e)
+{
+	char *target = fs_target(path);
+	int rc = target ? replace(target, bytes, n, e) : write_through(path, bytes, n, e);
+	free(target);
 	return rc;
 }
 

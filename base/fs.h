@@ -10,7 +10,13 @@
 /* Read a whole file (or /proc and /sys entry) into *out, appended. At most max bytes: more is -EFBIG. */
 int fs_read(const char *path, size_t max, struct buf *out, struct error *e);
 
-/* Replace path by these bytes, whole or not at all: temporary file beside it, fsync, rename. */
+/*
+ * The file to be replaced when path is to be written: where its links lead to, or path itself; owned. NULL: a device, a pipe or a
+ * socket stands there. It is written to as it is: root could replace even /dev/null by a file.
+ */
+char *fs_target(const char *path);
+
+/* Replace path by these bytes, whole or not at all: temporary file beside it, fsync, rename. See fs_target(). */
 int fs_write(const char *path, const void *bytes, size_t n, struct error *e);
 
 /* mkdir -p. An existing folder is success; an existing file is -ENOTDIR. */

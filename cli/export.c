@@ -3,9 +3,11 @@
 #include "cli/verbs.h"
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "harness/store_export.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,25 +35,30 @@ const char help_export[] =
 /* A file that appears under its name when it is whole. */
 struct output {
 	FILE *f;
-	const char *path; /* NULL: standard output */
-	char *temporary;
+	char *path;	 /* NULL: standard output */
+	char *temporary; /* NULL: a device or a pipe, written to as it is */
 };
 
-static int output_open(struct output *o, const char *path, struct error *e)
+static int output_open(struct output *o, const char *path, const char *db, struct error *e)
 {
-	*o = (struct output){ .f = stdout, .path = path };
+	struct stat to, from;
+	*o = (struct output){ .f = stdout };
 	if (!path)
 		return 0;
-	o->temporary = x_printf("%s.XXXXXX", path);
-	int fd = mkstemp(o->temporary);
+	if (!stat(path, &to) && !stat(db, &from) && to.st_dev == from.st_dev && to.st_ino == from.st_ino)
+		return error_set(e, -EINVAL, "%s is the database itself: export to another file", path);
+	char *target = fs_target(path);
+	o->path = target ? target : x_strdup(path);
+	o->temporary = target ? x_printf("%s.XXXXXX", target) : NULL;
+	int fd = o->temporary ? mkstemp(o->temporary) : open(path, O_WRONLY | O_CLOEXEC);
 	o->f = fd < 0 ? NULL : fdopen(fd, "w");
 	if (o->f)
 		return 0;
 	int rc = error_errno(e, errno, "cannot write %s", path);
 	if (fd >= 0)
 		close(fd);
-	free(o->temporary);
-	o->temporary = NULL;
+	free(o->temporary), free(o->path);
+	*o = (struct output){ 0 };
 	return rc;
 }
 
@@ -63,15 +70,15 @@ static int output_close(struct output *o, int rc, struct error *e)
 		return rc;
 	mode_t mask = umask(0);
 	umask(mask);
-	if (!rc && (fchmod(fileno(o->f), 0666 & ~mask) || fflush(o->f) || fsync(fileno(o->f))))
+	if (!rc && (fflush(o->f) || (o->temporary && (fchmod(fileno(o->f), 0666 & ~mask) || fsync(fileno(o->f))))))
 		rc = error_errno(e, errno, "cannot write %s", o->path);
 	if (fclose(o->f) && !rc)
 		rc = error_errno(e, errno, "cannot write %s", o->path);
-	if (!rc && rename(o->temporary, o->path))
+	if (!rc && o->temporary && rename(o->temporary, o->path))
 		rc = error_errno(e, errno, "cannot write %s", o->path);
-	if (rc)
+	if (rc && o->temporary)
 		unlink(o->temporary);
-	free(o->temporary);
+	free(o->temporary), free(o->path);
 	return rc;
 }
 
@@ -147,7 +154,7 @@ int cmd_export(int argc, char **argv)
 	if (!rc)
 		rc = store_open(path, STORE_READ, &s, &e);
 	if (!rc)
-		rc = output_open(&out, to, &e);
+		rc = output_open(&out, to, path, &e);
 	if (!rc) {
 		rc = !strcmp(format, "json") ? export_json(s, out.f, &filter, &e) : store_export(s, out.f, STORE_CSV, &filter, NULL, &e);
 		rc = output_close(&out, rc, &e);

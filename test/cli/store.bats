@@ -115,6 +115,19 @@ json() {
 	[ "$status" -eq 3 ]
 	[[ $output == *"No space left"* ]]
 	ls *.csv.?????? 2>/dev/null && return 1
+	# A pipe and a link stay what they are, and the database is no place for an export.
+	mkfifo pipe
+	cmp whole.csv pipe &
+	"$hakperf" export "${db[@]}" --output pipe
+	wait $!
+	[ -p pipe ]
+	ln -s whole.csv link.csv
+	"$hakperf" export "${db[@]}" --metric cycles --output link.csv
+	[ -L link.csv ]
+	[ "$(wc -l <link.csv)" = "$("$hakperf" export "${db[@]}" --metric cycles | wc -l)" ]
+	run "$hakperf" export "${db[@]}" --output "${db[1]}"
+	[ "$status" -eq 3 ]
+	[[ $output == *"the database itself"* ]]
 	"$hakperf" export "${db[@]}" | head -n 1 >/dev/null
 }
 

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,6 +93,34 @@ static void files(void **state)
 	free(deep), free(file), free(under), free(link);
 }
 
+/* Root may rename onto a device; a link is the user's own. */
+static void devices_pipes_and_links_stay(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/hakperf-base-XXXXXX", got[8] = "";
+	assert_non_null(mkdtemp(dir));
+	struct error e = { 0 };
+	char *pipe_path = x_printf("%s/pipe", dir), *link = x_printf("%s/link", dir), *file = x_printf("%s/file", dir);
+	struct stat st;
+	assert_int_equal(mkfifo(pipe_path, 0600), 0);
+	int fd = open(pipe_path, O_RDWR | O_NONBLOCK);
+	assert_true(fd >= 0);
+	assert_int_equal(fs_write(pipe_path, "abc", 3, &e), 0);
+	assert_int_equal(read(fd, got, sizeof(got)), 3);
+	close(fd);
+	assert_int_equal(lstat(pipe_path, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	assert_int_equal(fs_write(file, "old", 3, &e), 0);
+	assert_int_equal(symlink("file", link), 0);
+	assert_int_equal(fs_write(link, "new!", 4, &e), 0);
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_int_equal(fs_remove(dir, &e), 0);
+	free(pipe_path), free(link), free(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +128,7 @@ int main(void)
 		cmocka_unit_test(long_text_is_cut),
 		cmocka_unit_test(buf_grows),
 		cmocka_unit_test(files),
+		cmocka_unit_test(devices_pipes_and_links_stay),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
