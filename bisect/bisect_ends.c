@@ -42,9 +42,13 @@ int bisect_exact_ends(struct bisect *b, bool *differ, struct error *e)
 		if (!ok[i])
 			return error_set(
 				e, -ENODATA,
-				"%s cannot be counted under callgrind: %s; try --metric ops_per_cpu_s",
-				b->range.commits[i ? last : 0].info.short_id,
-				b->commits[i ? last : 0].exact.why);
+				"%s cannot be %s: %s%s", b->range.commits[i ? last : 0].info.short_id,
+				b->commits[i ? last : 0].exact.other_work ? "compared with good"
+									  : "counted under callgrind",
+				b->commits[i ? last : 0].exact.why,
+				b->commits[i ? last : 0].exact.other_work
+					? ""
+					: "; try --metric ops_per_cpu_s");
 	double x = fabs(stats_log_ratio(b->commits[0].exact.per_op, b->commits[last].exact.per_op));
 	*differ = x > log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
 	return bisect_step(b, "ends", BISECT_NONE,

@@ -114,6 +114,8 @@ static int exact_counts(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs
 			break;
 		if (!x.found || x.repeats < 2 || (x.operations.known && x.operations.v <= 0))
 			continue;
+		if (strcmp(x.checksum, b->commits[0].exact.checksum)) /* other work: asked anew, it is skipped */
+			continue;
 		struct exact_answer *a = &b->commits[i].exact;
 		a->per_op = x.median / (x.operations.known ? (double)x.operations.v : 1);
 		a->operations = x.operations.known ? (uint64_t)x.operations.v : 0;

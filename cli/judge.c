@@ -126,20 +126,20 @@ static int by_count(struct measure *m, const struct asked *a, int *code, struct 
 			return error_set(e, -ENODATA, "%s cannot be counted: %s", m->arms[i].label,
 					 x[i]->why);
 	}
+	const char *per = x[GOOD]->operations ? "an operation" : "a run";
 	double end = stats_log_ratio(x[GOOD]->per_op, x[BAD]->per_op);
 	if (fabs(end) < 0.002)
 		return error_set(
 			e, -ENODATA,
-			"good and bad do not differ here: %.2f and %.2f instructions an operation",
-			x[GOOD]->per_op, x[BAD]->per_op);
+			"good and bad do not differ here: %.2f and %.2f instructions %s",
+			x[GOOD]->per_op, x[BAD]->per_op, per);
 	if (!x[CANDIDATE]->counted)
 		*code = verdict(a->revision, JUDGE_SKIP, "%s", x[CANDIDATE]->why);
 	else
 		*code = verdict(
 			a->revision,
 			side_of(stats_log_ratio(x[GOOD]->per_op, x[CANDIDATE]->per_op), end),
-			"%.2f instructions an operation, between %.2f and %.2f",
-			x[CANDIDATE]->per_op, x[GOOD]->per_op, x[BAD]->per_op);
+			"%.2f instructions %s, between %.2f and %.2f", x[CANDIDATE]->per_op, per, x[GOOD]->per_op, x[BAD]->per_op);
 	return 0;
 }
 

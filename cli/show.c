@@ -69,6 +69,23 @@ static void proof_line(const json_t *p, const char *key, FILE *to)
 	fputc('\n', to);
 }
 
+/* A merge is to blame for what it brings in; which commit of it is another search. */
+static void branch_lines(const json_t *c, FILE *to)
+{
+	size_t i;
+	json_t *b;
+	json_array_foreach(json_object_get(c, "branches"), i, b) {
+		double n = num(b, "commits");
+		const char *fork = str(b, "fork"), *tip = str(b, "tip");
+		fprintf(to, "      %.7s merges %.0f commit%s of a branch that %s: ", str(c, "commit"), n, n == 1 ? "" : "s",
+			*fork ? "is not searched here" : "shares no history");
+		if (*fork)
+			fprintf(to, "hakperf bisect %.12s %.12s looks among them\n", fork, tip);
+		else
+			fprintf(to, "its last one is %.12s\n", tip);
+	}
+}
+
 static void culprit(const json_t *c, size_t rank, FILE *to)
 {
 	char change[32], lo[32], hi[32];
@@ -88,7 +105,10 @@ static void culprit(const json_t *c, size_t rank, FILE *to)
 			fprintf(to, "     %5.1f %% %-10s ", 100 * num(x, "probability"), table_bar(num(x, "probability"), 10, bar, sizeof(bar)));
 			commit_line(x, to);
 			fputc('\n', to);
+			branch_lines(x, to);
 		}
+	} else {
+		branch_lines(c, to);
 	}
 	json_array_foreach(json_object_get(c, "proofs"), i, x) {
 		proof_line(x, "instructions", to);
@@ -232,6 +252,8 @@ static int timed_table(struct measure *m, size_t k, FILE *to, struct error *e)
 				show_verdict(&y, v2, sizeof(v2));
 			}
 		}
+		if (isnan(v) && !rc) /* none beside the one before, which went wrong */
+			v = measure_median(m, k, a, e);
 		if (isnan(v))
 			snprintf(value, sizeof(value), "–");
 		else if (per_op)

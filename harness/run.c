@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "harness/run.h"
 
+#include "harness/opened.h"
 #include "harness/tsc.h"
 
 #include <assert.h>
@@ -188,7 +189,7 @@ int run_prepare(const struct run_spec *spec, struct run_prepared *p, struct erro
 	assert(spec->argv && spec->argv[0]);
 	assert(spec->n_events <= HAKPERF_EVENTS);
 	static_assert(sizeof(struct perf_event_attr) <= HAKPERF_ATTR, "a newer kernel's attribute needs more room");
-	*p = (struct run_prepared){ .spec = spec, .fd = -1 };
+	*p = (struct run_prepared){ .spec = spec, .fd = -1, .watch = -1 };
 	int rc = check_env(spec->env, e);
 	if (!rc)
 		rc = check_env(spec->wrapper_env, e);
@@ -202,6 +203,8 @@ int run_prepare(const struct run_spec *spec, struct run_prepared *p, struct erro
 	}
 	make_env(spec, p);
 	make_argv(spec, p);
+	if (spec->kind == RUN_PRELOAD && spec->subject)
+		p->watch = opened_watch(spec->subject);
 	p->child = (struct child_spec){
 		.argv = (const char *const *)p->argv,
 		.env = (const char *const *)p->env,
@@ -226,9 +229,11 @@ void run_prepared_release(struct run_prepared *p)
 		munmap(p->area, sizeof(*p->area));
 	if (p->spec && p->fd >= 0)
 		close(p->fd);
+	if (p->spec)
+		opened_since(p->watch);
 	free_list(p->argv);
 	free_list(p->env);
-	*p = (struct run_prepared){ .fd = -1 };
+	*p = (struct run_prepared){ .fd = -1, .watch = -1 };
 }
 
 /* The first judgement stands. */
@@ -297,6 +302,26 @@ static void judge_owners(const struct run_prepared *p, struct run_result *r)
 	if (process->libc_heap_bytes != HAKPERF_UNKNOWN && process->libc_heap_bytes && !spec->libc_heap_allowed)
 		judge(r, RUN_FELL_BACK, "the C library's own malloc holds %llu bytes although %.200s owns its names",
 		      (unsigned long long)process->libc_heap_bytes, spec->subject);
+}
+
+/* Programs that cannot tell who owns malloc in them: the loader must have opened the library, and not have left it out again. */
+static void judge_loaded(struct run_prepared *p, struct run_result *r)
+{
+	const struct run_spec *spec = p->spec;
+	if (spec->kind != RUN_PRELOAD || !spec->subject || p->area->process.proved)
+		return;
+	int opened = opened_since(p->watch);
+	p->watch = -1;
+	if (!opened)
+		judge(r, RUN_NOT_INTERPOSING, "no process of %.150s loaded %.150s: a static or set-uid program, or one whose environment is cleared before it",
+		      p->argv[0], spec->subject);
+	const char *refused = strstr(buf_str(&r->err), "cannot be preloaded");
+	if (!refused)
+		return;
+	const char *text = buf_str(&r->err), *begin = refused;
+	while (begin > text && begin[-1] != '\n')
+		begin--;
+	judge(r, RUN_NOT_INTERPOSING, "%.*s", (int)strcspn(begin, "\n"), begin);
 }
 
 /* Does this record say something that cannot be? NULL when not. */
@@ -487,6 +512,7 @@ int run_finish(struct run_prepared *p, struct child_result *c, struct run_result
 	if (p->area->process.attached == 1)
 		r->libc_heap_bytes = p->area->process.libc_heap_bytes;
 	judge_owners(p, r);
+	judge_loaded(p, r);
 	if (take_records(p, r))
 		sum_records(r);
 	else if (p->spec->record_required)

@@ -17,7 +17,8 @@
  * something else between the two (callgrind) uses run_prepare(), child_run() on prepared.child, run_finish().
  */
 enum run_kind {
-	RUN_PRELOAD, /* subject: a library for LD_PRELOAD; the five functions must resolve into it */
+	RUN_PRELOAD, /* subject: a library for LD_PRELOAD; the five functions must resolve into it, or, in a program without
+			roi.h, a process of it must at least have loaded it */
 	RUN_LIBRARY, /* the program was linked with the subject; subject, if given, is the file that must own the five functions */
 	RUN_EXEC,    /* the program is the subject: nothing is proved but that it ran */
 };
@@ -28,7 +29,7 @@ enum run_outcome {
 	RUN_CRASHED,	     /* killed by a signal */
 	RUN_FAILED,	     /* exit code other than 0 */
 	RUN_TIMED_OUT,
-	RUN_NOT_INTERPOSING, /* a function resolves into another file than the subject */
+	RUN_NOT_INTERPOSING, /* a function resolves into another file than the subject, or no process loaded that */
 	RUN_FELL_BACK,	     /* the functions are the subject's, but the C library's heap served memory behind them */
 	RUN_NO_RECORD,	     /* a record was required and none came back whole */
 	RUN_NO_CHECKSUM,     /* the program printed a throughput line without a checksum, or its record has none */
@@ -125,6 +126,7 @@ struct run_prepared {
 	struct hakperf_area *area;
 	char **argv, **env; /* what child points to */
 	uint64_t subject_device, subject_inode;
+	int watch; /* of the preloaded file, harness/opened.h; only with spec */
 };
 
 /* Returns 0, or -errno with *e; then *p is released. Release with run_prepared_release(), safe to repeat. */

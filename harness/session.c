@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "harness/artifact.h"
 #include "harness/counter.h"
 #include "harness/host.h"
 #include "harness/metric.h"
@@ -219,14 +220,15 @@ int session_add_case(struct session *s, const struct bench_case *c, size_t *inde
 	struct case_state *k = &s->cases[s->n_cases];
 	*k = (struct case_state){ .c = c, .metric = x_strdup(s->o.metric ? s->o.metric : c->figure ? session_figure_metric(c) : bench_case_metric(c)) };
 	char **argv = bench_case_argv(c, 1, s->o.workloads, "");
-	char hash[HASH_HEX];
+	struct artifact program = { 0 };
 	bool ours = !strstr(c->command[0], "{prefix}");
 	char *found = ours ? session_find_program(argv[0]) : x_strdup(argv[0]);
 	int rc = 0;
 	if (!found)
 		rc = error_set(e, -ENOENT, "workload %s: no program '%s' (not a file, and not in PATH)", c->workload, argv[0]);
 	else if (ours)
-		rc = hash_file(found, hash, e);
+		rc = artifact_read(found, &program, e);
+	k->owns_malloc = program.owns_malloc;
 	if (!rc && c->figure) {
 		struct metric m = { session_figure_metric(c), c->figure_unit ? c->figure_unit : "", c->figure_lower_is_better ? METRIC_LOWER : METRIC_HIGHER,
 				    false, "a figure that the workload prints" };
@@ -234,7 +236,7 @@ int session_add_case(struct session *s, const struct bench_case *c, size_t *inde
 		rc = store_metric(s->store, &m, &unused, e);
 	}
 	if (!rc)
-		rc = bench_case_store(s->store, c, found, ours ? hash : NULL, &k->id, e);
+		rc = bench_case_store(s->store, c, found, ours ? program.file : NULL, &k->id, e);
 	if (!rc)
 		rc = session_record_load(s, k, e);
 	bench_case_argv_release(argv);
@@ -373,14 +375,22 @@ static int run_one(struct session *s, struct case_state *k, struct made *m, stru
 	return rc;
 }
 
-/* A wrong allocator must not look fast: all arms of a round did the same work, or those that differ from the first are wrong. */
+/*
+ * A wrong allocator must not look fast: all arms of a round did the same work, or those are wrong that did not do what most did; where
+ * none is most, what the first did.
+ */
 static void check_work(struct made *list, size_t n)
 {
+	size_t *alike = x_calloc(n + 1, sizeof(*alike));
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < i; j++)
-			if (list[i].plan.multiplier == list[j].plan.multiplier && list[i].checksum[0] && list[j].checksum[0] &&
-			    strcmp(list[i].checksum, list[j].checksum))
+		for (size_t j = 0; j < n; j++)
+			alike[i] += list[i].checksum[0] && list[i].plan.multiplier == list[j].plan.multiplier && !strcmp(list[i].checksum, list[j].checksum);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++)
+			if (alike[i] && alike[j] && list[i].plan.multiplier == list[j].plan.multiplier && strcmp(list[i].checksum, list[j].checksum) &&
+			    (alike[i] < alike[j] || (alike[i] == alike[j] && j < i)))
 				list[i].wrong = true;
+	free(alike);
 }
 
 /* A program without a scale parameter is asked by its region's request, and may not listen. */
@@ -491,6 +501,17 @@ static bool takes_control(const struct session *s, const struct case_state *k, c
 	return takes;
 }
 
+static int check_reach(const struct session *s, const struct case_state *k, const size_t *arms, size_t n_arms, struct error *e)
+{
+	for (size_t i = 0; i < n_arms && k->owns_malloc; i++) {
+		const struct arm_state *a = &s->arms[arms[i]];
+		if (a->kind == RUN_PRELOAD && a->owns_malloc)
+			return error_set(e, -EINVAL, "%s has a malloc of its own (linked statically, or with an allocator): that of %s would never be called in it",
+					 k->program, a->artifact);
+	}
+	return 0;
+}
+
 int session_round(struct session *s, size_t index, const size_t *arms, size_t n_arms, unsigned flags, struct session_figure *figures,
 		  struct error *e)
 {
@@ -498,7 +519,9 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 	bool controls = flags & SESSION_CONTROLS, can_double = k->c->scale || (k->operations && !k->never_doubles);
 	bool doubling = can_double && flags & (SESSION_DOUBLE | SESSION_DOUBLE_ALL);
 	bool positive = controls && takes_control(s, k, arms, n_arms);
-	int rc = session_record_plan(s, k, arms, n_arms, 0, e);
+	int rc = check_reach(s, k, arms, n_arms, e);
+	if (!rc)
+		rc = session_record_plan(s, k, arms, n_arms, 0, e);
 	if (!rc && positive)
 		rc = session_need_control(s, e);
 	if (rc)

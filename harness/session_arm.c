@@ -45,6 +45,7 @@ int session_arm_fill(struct session *s, struct arm_state *a, const struct sessio
 	if (rc)
 		return rc;
 	memcpy(a->hash, info.file, sizeof(a->hash));
+	a->owns_malloc = info.owns_malloc;
 	/* What is linked with a library that is no allocator has nothing to prove but its hash. */
 	a->proves = spec->kind == RUN_PRELOAD || (spec->kind == RUN_LIBRARY && info.owns_malloc);
 	/* A program that looks for its libraries beside itself would not find them beside its fresh link. */

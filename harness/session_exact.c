@@ -111,6 +111,8 @@ static void answer_of(const struct callgrind_result *r, struct exact_answer *a)
 		return;
 	a->instructions = r->ir[0], a->least = r->ir_min, a->most = r->ir_max, a->operations = r->operations;
 	a->per_op = (double)a->instructions / (a->operations ? (double)a->operations : 1);
+	if (r->has_checksum)
+		snprintf(a->checksum, sizeof(a->checksum), "%016llx", (unsigned long long)r->checksum);
 	a->per_malloc = per_call(r, "malloc");
 	a->per_free = per_call(r, "free");
 }
@@ -163,8 +165,6 @@ static int keep(struct session *s, const struct job *j, struct error *e)
 	struct store_cost *costs = x_calloc(EXACT_COSTS_MAX, sizeof(*costs));
 	size_t n = x->counted ? r->n : 1;
 	const char *quality = x->exact ? "exact" : "measured";
-	char checksum[20];
-	snprintf(checksum, sizeof(checksum), "%016llx", (unsigned long long)r->checksum);
 	for (size_t i = 0; i < n; i++) {
 		size_t m = 0;
 		if (x->counted)
@@ -176,7 +176,7 @@ static int keep(struct session *s, const struct job *j, struct error *e)
 		runs[i] = (struct store_run){
 			.arm_id = a->id, .multiplier = 1, .outcome = x->counted ? "ok" : callgrind_outcome_name(r->outcome),
 			.detail = x->why[0] ? x->why : NULL, .operations = r->operations ? STORE_INT(r->operations) : (struct store_opt){ 0 },
-			.checksum = r->has_checksum ? checksum : NULL, .whole_process = x->whole_process, .proof = a->artifact, .subject_hash = a->hash[0] ? a->hash : NULL,
+			.checksum = x->checksum[0] ? x->checksum : NULL, .whole_process = x->whole_process, .proof = a->artifact, .subject_hash = a->hash[0] ? a->hash : NULL,
 			.samples = samples[i], .n_samples = m,
 		};
 	}
@@ -214,6 +214,7 @@ static int from_record(struct session *s, const struct exact_request *q, struct 
 	a->per_op = x.median / (a->operations ? (double)a->operations : 1);
 	if (!a->exact)
 		a->outcome = CALLGRIND_NOT_REPEATING;
+	snprintf(a->checksum, sizeof(a->checksum), "%s", x.checksum);
 	rc = recorded_figure(s, build, case_id, "instructions_per_malloc", &a->per_malloc, e);
 	if (!rc)
 		rc = recorded_figure(s, build, case_id, "instructions_per_free", &a->per_free, e);
@@ -258,6 +259,20 @@ static int run_pool(struct pool *p, unsigned jobs, exact_progress *progress, voi
 	return rc;
 }
 
+/* A wrong allocator must not look frugal. The count stays in the record, with its checksum. */
+static void check_work(struct case_state *k, struct exact_answer *a)
+{
+	if (!a->counted || !a->checksum[0])
+		return;
+	if (!k->exact_work[0])
+		memcpy(k->exact_work, a->checksum, sizeof(k->exact_work));
+	if (!strcmp(k->exact_work, a->checksum))
+		return;
+	a->counted = a->exact = false;
+	a->other_work = true;
+	snprintf(a->why, sizeof(a->why), "it did other work than the first one counted (checksum %s, not %s)", a->checksum, k->exact_work);
+}
+
 int session_exact(struct session *s, const struct exact_request *requests, size_t n, unsigned jobs, bool again, exact_progress *progress,
 		  void *ctx, struct exact_answer *out, struct error *e)
 {
@@ -276,6 +291,8 @@ int session_exact(struct session *s, const struct exact_request *requests, size_
 	}
 	if (!rc)
 		rc = run_pool(&p, jobs, progress, ctx, n - p.n, n, e);
+	for (size_t i = 0; !rc && i < n; i++)
+		check_work(&s->cases[requests[i].index], &out[i]);
 	for (size_t i = 0; i < n; i++)
 		callgrind_release(&list[i].result);
 	free(list), free(p.todo), free(p.finished), free(no_region);

@@ -26,6 +26,8 @@ struct exact_answer {
 	uint64_t least, most;
 	uint64_t operations; /* 0: the program counts none, and per_op is the whole run */
 	bool whole_process; /* no region: counted from exec to exit, the first process alone */
+	char checksum[20];  /* of the work that was done; "" where the program tells none */
+	bool other_work;    /* not counted for that: its checksum is another one */
 	double per_op;
 	double per_malloc, per_free; /* NAN: not called, or not told apart */
 };
@@ -41,7 +43,7 @@ typedef void exact_progress(void *ctx, size_t done, size_t n);
 
 /*
  * Answer n requests, `jobs` at a time. again: count though the record has it. Every answer is stored before the next is begun
- * by its thread. Returns 0 whatever came of the counts; -EINTR, or the harness's own failure, with what is done in the record.
+ * by its thread. Arms that did other work than the first one counted in this session are not counted. Returns 0 whatever came of the counts; -EINTR, or the harness's own failure, with what is done in the record.
  */
 int session_exact(struct session *s, const struct exact_request *requests, size_t n, unsigned jobs, bool again, exact_progress *progress,
 		  void *ctx, struct exact_answer *out, struct error *e);

@@ -20,6 +20,7 @@ struct arm_state {
 	char hash[HASH_HEX]; /* of the canonical file */
 	enum run_kind kind;
 	bool proves; /* the artifact must own malloc and its like in the workload */
+	bool owns_malloc; /* the artifact */
 	struct relink *relink;
 	int64_t number; /* in the record */
 	int64_t id, aa_id; /* aa_id 0: not in the record yet */
@@ -38,6 +39,7 @@ struct case_state {
 	const struct bench_case *c; /* borrowed */
 	int64_t id;
 	char *program;
+	bool owns_malloc; /* the program has one of its own: none that is preloaded is ever called */
 	char *metric; /* judged by; settled by the first run */
 	bool whole_process; /* its runs mark no region: known after the first */
 	uint64_t next_round;
@@ -50,6 +52,7 @@ struct case_state {
 	bool never_doubles;   /* a command without a scale parameter that was asked for 2N operations and did N */
 	double spent_s;
 	size_t runs;
+	char exact_work[20]; /* checksum of the first exact count */
 };
 
 struct session {

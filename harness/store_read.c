@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,7 +259,8 @@ int store_costs(struct store *s, int64_t machine, int64_t case_id, struct store_
 int store_exact(struct store *s, int64_t build, int64_t case_id, const char *metric, int multiplier, struct store_exact *out, struct error *e)
 {
 	struct store_rows *r = rows_open(
-		s, "SELECT median, least, most, runs, operations, session_id, last_run_id FROM exact_count WHERE build_id = :build"
+		s, "SELECT median, least, most, runs, operations, session_id, last_run_id, (SELECT checksum FROM run WHERE id = last_run_id)"
+		   " FROM exact_count WHERE build_id = :build"
 		   " AND case_id = :case AND metric_id = (SELECT id FROM metric WHERE name = :metric) AND multiplier = :multiplier"
 		   " ORDER BY last_run_id DESC LIMIT 1");
 	rows_bind_int(r, ":build", build);
@@ -271,6 +273,7 @@ int store_exact(struct store *s, int64_t build, int64_t case_id, const char *met
 		*out = (struct store_exact){ .found = true, .median = rows_real(r, 0), .least = rows_real(r, 1), .most = rows_real(r, 2),
 					     .repeats = rows_int(r, 3), .operations = rows_opt(r, 4), .session_id = rows_int(r, 5),
 					     .last_run_id = rows_int(r, 6) };
+		snprintf(out->checksum, sizeof(out->checksum), "%s", rows_null(r, 7) ? "" : rows_text(r, 7));
 		rc = 0;
 	}
 	rows_close(r);

@@ -87,6 +87,7 @@ struct store_exact {
 	int64_t repeats;
 	struct store_opt operations;
 	int64_t session_id, last_run_id; /* whose function_cost rows are the newest */
+	char checksum[20];		 /* of the newest count; "" without one */
 };
 int store_exact(struct store *s, int64_t build, int64_t case_id, const char *metric, int multiplier, struct store_exact *out, struct error *e);
 

@@ -121,7 +121,7 @@ int main(int argc, char **argv)
 	return 0;
 }
 C
-	mixing() { printf '#include "mix.h"\nunsigned mix(unsigned x, unsigned n)\n{\n\tfor (volatile int i = 0; i < %d; i++)\n\t\tx = x * 31 + n;\n\treturn x;\n}\n' "$1" >mix.c; }
+	mixing() { printf '#include "mix.h"\nunsigned mix(unsigned x, unsigned n)\n{\n\tunsigned y = x;\n\tfor (volatile int i = 0; i < %d; i++)\n\t\ty = y * 31 + n;\n\treturn y ? x * 31 + n : 0;\n}\n' "$1" >mix.c; }
 	mixing 10 && commit good
 	mixing 14 && commit slower
 	echo >>bench.c && commit bad
