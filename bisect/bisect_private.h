@@ -123,6 +123,9 @@ int bisect_elsewhere(struct bisect *b, json_t **list, struct error *e);
 int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric,
 			double share_of_time, struct verdict_answer *out, struct error *e);
 
+/* Does it show that the commit differs from that parent, by the search's metric? */
+bool bisect_proof_confirms(const struct bisect *b, const struct bisect_proof *p);
+
 /* Prove every named step of the search against its parents. *again: the proof contradicts, search
  * on. */
 int bisect_prove(struct bisect *b, bool *again, struct error *e);

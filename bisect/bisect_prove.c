@@ -80,6 +80,18 @@ static json_t *real_or_null(double v)
 	return isfinite(v) ? json_real(v) : json_null();
 }
 
+bool bisect_proof_confirms(const struct bisect *b, const struct bisect_proof *p)
+{
+	if (!b->exact)
+		return p->timed && (p->own.a.verdict == STATS_REGRESSION ||
+				    p->own.a.verdict == STATS_IMPROVEMENT);
+	/* Counts of whole processes move by a few instructions with the environment. */
+	if (p->counted && b->commits[p->commit].exact.whole_process)
+		return fabs(stats_log_ratio(p->exact_before, p->exact_after)) >
+		       log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
+	return p->counted && p->exact_before != p->exact_after;
+}
+
 static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed,
 		      bool *contradicted, struct error *e)
 {
@@ -122,19 +134,9 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 	}
 	if (rc)
 		return rc;
-	if (b->exact) {
-		bool moved = p->exact_before != p->exact_after;
-		/* Counts of whole processes move by a few instructions with the environment. */
-		if (moved && b->commits[c].exact.whole_process)
-			moved = fabs(stats_log_ratio(p->exact_before, p->exact_after)) >
-				log1p(b->o->delta >= 0 ? b->o->delta : BISECT_EXACT_DELTA);
-		*confirmed = p->counted && moved;
-		*contradicted = p->counted && !moved;
-	} else {
-		*confirmed = p->timed && (p->own.a.verdict == STATS_REGRESSION ||
-					  p->own.a.verdict == STATS_IMPROVEMENT);
-		*contradicted = p->timed && p->own.a.verdict == STATS_NO_CHANGE;
-	}
+	*confirmed = bisect_proof_confirms(b, p);
+	*contradicted = b->exact ? p->counted && !*confirmed
+				 : p->timed && p->own.a.verdict == STATS_NO_CHANGE;
 	return 0;
 }
 
@@ -145,8 +147,9 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 	*again = false;
 	int rc = 0;
 	for (size_t i = 0; !rc && i < r.n_steps; i++) {
-		size_t c = r.steps[i].commit, before = BISECT_NONE;
-		bool ok, confirmed = false, contradicted = false;
+		size_t c = r.steps[i].commit, before, alike = BISECT_NONE;
+		/* A merge that is like one of its parents only brings in what that one has. */
+		bool ok, confirmed = true, contradicted = false;
 		if (!r.steps[i].named)
 			continue;
 		rc = bisect_need_arm(b, c, &ok, e);
@@ -155,14 +158,14 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 			rc = measurable(b, b->range.commits[c].parents[k], &before, e);
 			if (!rc && before != BISECT_NONE && before != c)
 				rc = prove_pair(b, c, before, &yes, &no, e);
-			confirmed |= yes;
+			confirmed &= yes;
 			contradicted |= no;
+			alike = no ? before : alike;
 		}
 		if (!rc && !confirmed && contradicted && (b->exact || !bisect_out_of_time(b))) {
 			bisect_say(b, -1, "%s is no different from its parent: searching on",
 				   b->range.commits[c].info.short_id);
-			if (before != BISECT_NONE)
-				rc = bisect_tell_beside(b, before, c, e);
+			rc = bisect_tell_beside(b, alike, c, e);
 			if (!rc)
 				rc = bisect_refute(b, c, PROOF_ERROR, e);
 			*again = true;

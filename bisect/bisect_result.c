@@ -91,6 +91,22 @@ static bool higher_is_better(const char *metric)
 	return m && m->better == METRIC_HIGHER;
 }
 
+/* The culprit may be inside what a merge brings in from outside of the range: only an offer. */
+static json_t *branches_json(const struct bisect *b, size_t i)
+{
+	struct range_branch *list;
+	size_t n;
+	json_t *j = json_array();
+	if (range_branches(b->o->subject->history, &b->range, i, &list, &n, NULL))
+		return j;
+	for (size_t k = 0; k < n; k++)
+		json_array_append_new(j, json_pack("{s:s, s:s, s:I}", "fork", list[k].fork, "tip",
+						   list[k].tip, "commits",
+						   (json_int_t)list[k].commits));
+	free(list);
+	return j;
+}
+
 static json_t *step_json(const struct bisect *b, const struct search_step *s)
 {
 	const struct bisect_proof *p = NULL;
@@ -108,6 +124,7 @@ static json_t *step_json(const struct bisect *b, const struct search_step *s)
 	for (size_t i = 0; i < s->n_set; i++) {
 		json_t *c = bisect_commit_json(b, s->set[i]);
 		json_object_set_new(c, "probability", real(s->probability[i]));
+		json_object_set_new(c, "branches", branches_json(b, s->set[i]));
 		json_array_append_new(set, c);
 	}
 	json_object_set_new(j, "metric", json_string(b->metric));
@@ -120,10 +137,12 @@ static json_t *step_json(const struct bisect *b, const struct search_step *s)
 	json_object_set_new(j, "direction", json_string(worse ? "regression" : "improvement"));
 	json_object_set_new(j, "posterior", real(s->posterior));
 	json_object_set_new(j, "named", json_boolean(s->named));
-	bool proved = p && (b->exact ? p->counted && p->exact_before != p->exact_after
-				     : p->timed && (p->own.a.verdict == STATS_REGRESSION ||
-						    p->own.a.verdict == STATS_IMPROVEMENT));
+	bool proved = p != NULL;
+	for (size_t i = 0; i < b->n_proofs; i++)
+		if (b->proofs[i].commit == s->commit)
+			proved &= bisect_proof_confirms(b, &b->proofs[i]);
 	json_object_set_new(j, "proved", json_boolean(proved));
+	json_object_set_new(j, "branches", branches_json(b, s->commit));
 	json_object_set_new(j, "set", set);
 	json_object_set_new(j, "proofs", proofs);
 	return j;
@@ -266,6 +285,8 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 		bool late = !b->exact && search_next(b->search).kind == SEARCH_MEASURE;
 		outcome = outcome_of(&r, late, left);
 		why = late ? "the time was up: --max-time gives it more" : r.why;
+		if (!*why && !strcmp(outcome, "no difference"))
+			why = "no commit of the range moves it by more than delta";
 		if (late && steps_settled(&r) && isfinite(r.hidden)) {
 			snprintf(
 				narrow, sizeof(narrow),

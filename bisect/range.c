@@ -293,6 +293,72 @@ int range_between(struct history *h, const struct history_commit *good,
 	return rc;
 }
 
+static bool has_parent(const struct range *r, size_t i, const char *id)
+{
+	const struct range_commit *c = &r->commits[i];
+	for (size_t k = 0; k < c->n_parents; k++)
+		if (!strcmp(r->commits[c->parents[k]].info.id, id))
+			return true;
+	return false;
+}
+
+/* Commits of tip that no parent of i in the range has. */
+static int count_brought(struct history *h, const struct range *r, size_t i, const git_oid *tip,
+			 size_t *n)
+{
+	const struct range_commit *c = &r->commits[i];
+	git_revwalk *walk = NULL;
+	git_oid oid;
+	int rc = git_revwalk_new(&walk, history_git(h));
+	rc = rc ? rc : git_revwalk_push(walk, tip);
+	for (size_t k = 0; !rc && k < c->n_parents; k++) {
+		git_oid_fromstr(&oid, r->commits[c->parents[k]].info.id);
+		rc = git_revwalk_hide(walk, &oid);
+	}
+	*n = 0;
+	while (!rc && !(rc = git_revwalk_next(&oid, walk)))
+		++*n;
+	git_revwalk_free(walk);
+	return rc == GIT_ITEROVER ? 0 : rc;
+}
+
+int range_branches(struct history *h, const struct range *r, size_t i, struct range_branch **list,
+		   size_t *n, struct error *e)
+{
+	const struct range_commit *c = &r->commits[i];
+	size_t cap = 0;
+	*list = NULL;
+	*n = 0;
+	for (size_t k = 0; c->n_outside && c->n_parents && k < c->info.n_parents; k++) {
+		const char *id = c->info.parents[k];
+		struct range_branch b = { .commits = 0 };
+		git_oid tip, main_line, fork;
+		if (has_parent(r, i, id))
+			continue;
+		git_oid_fromstr(&tip, id);
+		git_oid_fromstr(&main_line, r->commits[c->parents[0]].info.id);
+		int rc = count_brought(h, r, i, &tip, &b.commits);
+		if (!rc && b.commits) {
+			rc = git_merge_base(&fork, history_git(h), &main_line, &tip);
+			if (!rc)
+				git_oid_tostr(b.fork, sizeof(b.fork), &fork);
+			rc = rc == GIT_ENOTFOUND ? 0 : rc;
+		}
+		if (rc) {
+			free(*list);
+			*list = NULL;
+			*n = 0;
+			return history_git_error(h, rc, e, "cannot walk from %s", id);
+		}
+		if (!b.commits)
+			continue;
+		git_oid_tostr(b.tip, sizeof(b.tip), &tip);
+		x_grow(*list, *n, cap);
+		(*list)[(*n)++] = b;
+	}
+	return 0;
+}
+
 /* Everything reachable from a revision into *ids; its position in the set means nothing. */
 static int reach(struct history *h, const char *rev, struct ids *ids, struct error *e)
 {

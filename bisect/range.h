@@ -41,6 +41,20 @@ size_t range_find(const struct range *r, const char *id);
 bool range_is_ancestor(const struct range *r, size_t a, size_t b);
 
 /*
+ * A branch that commit i merges and that does not descend from good, or that first parents leave
+ * out: from the commit where it parted from i's other parents ("" where it never was one with
+ * them) to its tip.
+ */
+struct range_branch {
+	char fork[HISTORY_ID], tip[HISTORY_ID];
+	size_t commits; /* that the merge brings in by it, at least 1 */
+};
+
+/* *list: to be freed; NULL and 0 where i merges none. */
+int range_branches(struct history *h, const struct range *r, size_t i, struct range_branch **list,
+		   size_t *n, struct error *e);
+
+/*
  * Which of n commits does a specification name? "A..B": reachable from B and not from A, as in git;
  * "A..": all but A and its ancestors; "..B": B and its ancestors; A and B as in history_resolve().
  * The working tree counts as a child of HEAD. commits: n borrowed pointers; in: n answers. -EINVAL:
