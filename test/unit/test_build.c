@@ -48,7 +48,7 @@ static struct recipe toy_recipe(void)
 static void must(const char *text)
 {
 	char *line = x_printf("set -eu; unset MAKEFLAGS MFLAGS MAKELEVEL; cd '%s'; "
-			      "TOY='%s/test/toy'; export HOME='%s' GIT_CONFIG_NOSYSTEM=1 "
+			      "TOY='%s/test/toy'; unset GIT_CONFIG_GLOBAL; export HOME='%s' GIT_CONFIG_NOSYSTEM=1 "
 			      "GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid "
 			      "GIT_COMMITTER_NAME=C GIT_COMMITTER_EMAIL=c@example.invalid; %s",
 			      scratch, home, scratch, text);

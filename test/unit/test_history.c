@@ -25,7 +25,7 @@ static char *home; /* the source tree: tests start there */
 static void script(const char *text)
 {
 	char *line = x_printf(
-		"set -eu; cd '%s'; TOY='%s/test/toy'; export GIT_CONFIG_NOSYSTEM=1 HOME='%s' "
+		"set -eu; cd '%s'; TOY='%s/test/toy'; unset GIT_CONFIG_GLOBAL; export GIT_CONFIG_NOSYSTEM=1 HOME='%s' "
 		"GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.invalid GIT_COMMITTER_NAME=C "
 		"GIT_COMMITTER_EMAIL=c@example.invalid "
 		"GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'; %s",
@@ -325,12 +325,26 @@ static void a_range_is_the_ancestry_path(void **state)
 	assert_string_equal(r.commits[1].info.id, c4.id);
 	assert_int_equal(r.commits[1].n_parents, 1);
 	assert_int_equal(r.commits[1].n_outside, 1);
+	struct range_branch *branches;
+	size_t n_branches;
+	assert_int_equal(range_branches(h, &r, 1, &branches, &n_branches, &e), 0);
+	assert_int_equal(n_branches, 1);
+	assert_int_equal(branches[0].commits, 2);
+	assert_string_equal(branches[0].fork, c0.id);
+	assert_string_equal(branches[0].tip, c2.id);
+	free(branches);
+	assert_int_equal(range_branches(h, &r, 2, &branches, &n_branches, &e), 0);
+	assert_int_equal(n_branches, 0);
 	range_release(&r);
 
 	assert_int_equal(range_between(h, &c0, &c12, true, paths, 1, &r, &e), 0);
 	assert_int_equal(r.n, 9);
 	for (size_t i = 1; i < r.n; i++)
 		assert_int_equal(r.commits[i].parents[0], i - 1);
+	assert_int_equal(range_branches(h, &r, range_find(&r, c4.id), &branches, &n_branches, &e), 0);
+	assert_int_equal(n_branches, 1);
+	assert_string_equal(branches[0].tip, c2.id);
+	free(branches);
 	range_release(&r);
 
 	assert_int_equal(range_between(h, &c3, &c3, false, paths, 1, &r, &e), 0);
