@@ -155,8 +155,9 @@ static int judge_failure(struct making *m, const char *command, const struct chi
 					      "Cannot allocate memory" };
 	static const char *const outside[] = { "Read-only file system" };
 	static const char *const telling[] = {
-		"error:", "Error:", "fatal:", "undefined reference", "No rule to make target",
-		"rror"
+		/* The linker says what is wrong before collect2 says that something was. */
+		"undefined reference", "ld: cannot", "error:", "Error:", "fatal:",
+		"No rule to make target", "rror"
 	};
 	struct buf log = { 0 }, how = { 0 };
 	read_log(m, &log);

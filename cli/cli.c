@@ -191,6 +191,9 @@ static json_t *text_or_null(const char *s)
 json_t *cli_json_figure(double value, const char *unit, const char *metric, const char *source, int64_t rounds, double lo, double hi,
 			const char *verdict)
 {
+	/* A ratio without a lower bound is exp(-infinity). */
+	if (unit && !strcmp(unit, "ratio") && !(lo > 0))
+		lo = NAN;
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "value", real_or_null(value), "unit", text_or_null(unit), "metric",
 			 text_or_null(metric), "source", text_or_null(source), "rounds", rounds < 0 ? json_null() : json_integer(rounds),
 			 "lo", real_or_null(lo), "hi", real_or_null(hi), "verdict", text_or_null(verdict));

@@ -115,7 +115,7 @@ int session_events_choose(const char *const *names, struct session_events *ev, s
 	}
 	ev->pass_start[ev->n_passes] = ev->n_all;
 	if (names && in_passes < n)
-		return error_set(e, -ENOENT, "cannot count what was asked for: %s", buf_str(&ev->advice));
+		return error_set(e, -ENOENT, "cannot count what was asked for: %.*s", (int)strcspn(buf_str(&ev->advice), "\n"), buf_str(&ev->advice));
 	return 0;
 }
 
