@@ -173,6 +173,17 @@ static int ratio_of_round(struct bisect *b, size_t before, size_t after, size_t 
 	return rc;
 }
 
+/*
+ * A search makes rounds by the hundred: once the controls of the first 64 have shown what the
+ * session sees, every sixteenth round carries them, where a control that is slower than the subject
+ * would take more time than the search.
+ */
+static unsigned controls(const struct bisect *b)
+{
+	size_t round = session_rounds_done(b->session, b->index);
+	return round < 64 || round % 16 < 4 ? SESSION_CONTROLS : 0;
+}
+
 int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side,
 		      struct error *e)
 {
@@ -194,7 +205,7 @@ int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double
 		free(all);
 	}
 	if (!rc)
-		rc = session_round(b->session, b->index, arms, 2, SESSION_CONTROLS, f, e);
+		rc = session_round(b->session, b->index, arms, 2, controls(b), f, e);
 	if (rc)
 		return rc;
 	b->measurements += 2;

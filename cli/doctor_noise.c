@@ -48,8 +48,8 @@ static void add_ours(struct list *l, const char *name, bool by_wall, const char 
 
 static void our_workloads(struct list *l)
 {
-	add_ours(l, "hot_path", false, (const char *const[]){ "{workloads}/hot_path", "--pairs", "2000000", "--size", "128", NULL });
-	add_ours(l, "bench_random_mixed", false, (const char *const[]){ "{workloads}/bench_random_mixed", "--cycles", "1000000", "--ws", "256", NULL });
+	add_ours(l, "hot_path", false, (const char *const[]){ "{workloads}/hot_path", "--pairs", "1000000", "--size", "128", NULL });
+	add_ours(l, "bench_random_mixed", false, (const char *const[]){ "{workloads}/bench_random_mixed", "--cycles", "500000", "--ws", "256", NULL });
 	add_ours(l, "larson, one thread", false, (const char *const[]){ "{workloads}/larson", "--rounds", "100", "--threads", "1", NULL });
 	add_ours(l, "larson, two threads", true, (const char *const[]){ "{workloads}/larson", "--rounds", "100", "--threads", "2", NULL });
 }

@@ -155,7 +155,7 @@ static void put_preload(struct buf *b)
 {
 	buf_puts(b, "; A workload of hakperf's (docs/workloads.md). Parameters have names; several values span a matrix.\n"
 		    "[workload pairs]\ncommand = {workloads}/hot_path --pairs {cycles} --size {size}\n"
-		    "cycles = 4000000\nsize = 128\n"
+		    "cycles = 1000000\nsize = 128\n"
 		    "; The parameter that is doubled, to part the start from the cost of an operation.\nscale = cycles\n"
 		    "; One thread, no clock: its instructions can be counted exactly.\nexact = yes\n");
 }

@@ -38,8 +38,8 @@ struct mode {
 };
 
 static const struct mode modes[] = {
-	{ "normal", 110, 40, 60, 40, false, true },
-	{ "quick", 22, 12, 22, 6, false, false },
+	{ "normal", 110, 40, 60, 64, false, true },
+	{ "quick", 22, 12, 22, 13, false, false },
 	{ "thorough", 0, 120, 300, 20, true, true },
 };
 
@@ -105,8 +105,8 @@ static int measure_phases(struct job *j, struct error *e)
 		timed += j->m.cases[k].timed;
 	if (!rc) {
 		char how_long[32];
-		/* A run of 50 ms, its link and start-up; every fourth round runs of 2N, an A/A repeat and two controls. */
-		double estimate = (double)(j->mode->rounds * timed) * ((double)j->m.n_arms * 1.25 + 0.75) * 0.075;
+		/* A run of 15 ms, its link and start-up; every fourth round runs of 2N, an A/A repeat and two controls. */
+		double estimate = (double)(j->mode->rounds * timed) * ((double)j->m.n_arms * 1.25 + 0.75) * 0.035;
 		if (j->mode->timing_s > 0 && estimate > j->mode->timing_s)
 			estimate = j->mode->timing_s;
 		headline(j, "timing %zu phases side by side on %zu workloads, about %s", j->m.n_arms, timed,
