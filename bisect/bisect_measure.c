@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "harness/metric.h"
 
 #include <errno.h>
 #include <math.h>
@@ -127,7 +128,8 @@ int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e)
 		return rc;
 	}
 	struct exact_request q = { .arm = c->arm, .index = b->index };
-	rc = session_exact(b->session, &q, 1, 1, b->o->again, NULL, NULL, &c->exact, e);
+	rc = session_exact(b->session, &q, 1, b->o->subject->jobs, b->o->again, NULL, NULL,
+			   &c->exact, e);
 	c->exact_tried = !rc;
 	*ok = c->exact.counted;
 	b->measurements += !rc && !c->exact.recorded;
@@ -209,7 +211,9 @@ int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double
 	if (rc)
 		return rc;
 	b->measurements += 2;
-	if (own)
+	if (own && metric_counts(b->metric))
+		*x = stats_count_ratio(f[0].value, f[1].value);
+	else if (own)
 		*x = stats_log_ratio(f[0].value, f[1].value);
 	else
 		rc = ratio_of_round(b, commit_a, commit_b, had, x, e);

@@ -187,6 +187,8 @@ const char *table_change(double ratio, char *out, size_t n)
 {
 	if (!isfinite(ratio))
 		snprintf(out, n, "–");
+	else if (ratio >= 100) /* from next to nothing: a count that was 0 */
+		snprintf(out, n, "×%.0f", ratio);
 	else
 		snprintf(out, n, "%+.1f %%", 100 * (ratio - 1));
 	return out;

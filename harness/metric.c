@@ -51,6 +51,12 @@ const struct metric *metric_find(const char *name)
 	return NULL;
 }
 
+bool metric_counts(const char *name)
+{
+	const struct metric *m = metric_find(name);
+	return m && !strcmp(m->unit, "events");
+}
+
 struct metric metric_of_event(const char *libpfm_name)
 {
 	return (struct metric){ libpfm_name, "events", METRIC_LOWER, true, "hardware event counted by the PMU in user mode" };

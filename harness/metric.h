@@ -25,5 +25,8 @@ const struct metric *metric_table(size_t *n);
 /* NULL for a name that is not in the table. */
 const struct metric *metric_find(const char *name);
 
+/* It counts events, of which there may be none. false for a name that is not in the table. */
+bool metric_counts(const char *name);
+
 /* A hardware event counted by name: events, fewer is better. Strings are borrowed from the caller. */
 struct metric metric_of_event(const char *libpfm_name);

@@ -163,6 +163,11 @@ double stats_log_ratio(double a, double b)
 	return log(b) - log(a);
 }
 
+double stats_count_ratio(double a, double b)
+{
+	return stats_log_ratio(a == 0 ? 0.5 : a, b == 0 ? 0.5 : b);
+}
+
 size_t stats_pairs(const double *a, const double *b, size_t n, double *x)
 {
 	size_t used = 0;

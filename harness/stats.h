@@ -106,6 +106,12 @@ bool stats_within(const struct stats_interval *ci, double half_width);
 double stats_log_ratio(double a, double b);
 
 /*
+ * The same of two counts of events, where none is an answer too: 0 is taken as a half, so that none
+ * and none are equal and some are more than none. NAN unless both are finite and not negative.
+ */
+double stats_count_ratio(double a, double b);
+
+/*
  * Log-ratios of n rounds into x (room for n), rounds without a usable value left out; returns how
  * many were usable. A caller that loses rounds must say so: rounds that are lost in one arm only
  * are no accident.

@@ -22,7 +22,8 @@
  * bad rounds.
  */
 static const char pairs_sql[] =
-	"SELECT round.number, round.disturbed, run.arm_id, run.outcome, sample.value, run.link_seed, run.operations, run.checksum, run.detail"
+	"SELECT round.number, round.disturbed, run.arm_id, run.outcome, sample.value, run.link_seed, run.operations, run.checksum, run.detail,"
+	" (SELECT unit = 'events' FROM metric WHERE name = :metric)"
 	" FROM round CROSS JOIN run ON run.round_id = round.id"
 	" LEFT JOIN sample ON sample.run_id = run.id AND sample.metric_id = (SELECT id FROM metric WHERE name = :metric)"
 	" WHERE round.session_id = :session AND round.case_id = :case AND round.kind = 'timed' AND run.multiplier = :multiplier"
@@ -43,7 +44,8 @@ int pairs_read(struct store *s, const struct verdict_question *q, const char *me
 		int64_t round = rows_int(r, 0);
 		if (!out->n || out->items[out->n - 1].round != round) {
 			x_grow(out->items, out->n, out->cap);
-			out->items[out->n++] = (struct pair){ .round = round, .disturbed = rows_int(r, 1), .a.value = NAN, .b.value = NAN };
+			out->items[out->n++] = (struct pair){ .round = round, .disturbed = rows_int(r, 1), .events = rows_int(r, 9),
+							      .a.value = NAN, .b.value = NAN };
 		}
 		struct pair *p = &out->items[out->n - 1];
 		struct side *side = rows_int(r, 2) == arm_a ? &p->a : &p->b;
@@ -79,9 +81,14 @@ static bool mismatched(const struct pair *p)
 	return p->a.checksum && p->b.checksum && strcmp(p->a.checksum, p->b.checksum);
 }
 
+double pair_ratio(const struct pair *p)
+{
+	return p->events ? stats_count_ratio(p->a.value, p->b.value) : stats_log_ratio(p->a.value, p->b.value);
+}
+
 bool pair_counts(const struct pair *p)
 {
-	return p->a.ran && p->b.ran && !p->disturbed && !mismatched(p) && !isnan(stats_log_ratio(p->a.value, p->b.value));
+	return p->a.ran && p->b.ran && !p->disturbed && !mismatched(p) && !isnan(pair_ratio(p));
 }
 
 struct arm_pair {
@@ -113,7 +120,7 @@ static int role_ratios(struct store *s, const struct verdict_question *q, const 
 		struct pairs p = { 0 };
 		rc = pairs_read(s, q, q->metric, list[i].a, list[i].b, 1, &p, e);
 		for (size_t k = 0; !rc && k < p.n; k++) {
-			double v = stats_log_ratio(p.items[k].a.value, p.items[k].b.value);
+			double v = pair_ratio(&p.items[k]);
 			if (p.items[k].disturbed || isnan(v))
 				continue;
 			x_grow(*x, *n, cap);
@@ -197,7 +204,7 @@ static void select_rounds(const struct pairs *p, struct usable *u, struct verdic
 			continue;
 		if (mismatched(k))
 			out->mismatch = true;
-		double v = stats_log_ratio(k->a.value, k->b.value);
+		double v = pair_ratio(k);
 		if (isnan(v)) {
 			if (!out->failed++ && (k->a.why || k->b.why))
 				snprintf(out->why_failed, sizeof(out->why_failed), "%s, %s", k->a.why ? "before" : "after", k->a.why ? k->a.why : k->b.why);

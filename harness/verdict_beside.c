@@ -50,16 +50,17 @@ static int whole(struct store *s, const struct verdict_question *q, const char *
 	rc = pairs_read(s, q, metric, q->arm_a, q->arm_b, 1, &pairs, e);
 	double *x = x_calloc(3 * pairs.n + 1, sizeof(*x)), *a = x + pairs.n, *b = a + pairs.n;
 	size_t m = 0;
-	bool redrawn = true;
+	bool redrawn = true, any = false;
 	for (size_t i = 0; i < pairs.n; i++) {
 		const struct pair *k = &pairs.items[i];
 		if (!pair_counts(k))
 			continue;
 		a[m] = k->a.value, b[m] = k->b.value;
 		redrawn &= k->a.link && k->b.link;
-		x[m++] = stats_log_ratio(k->a.value, k->b.value);
+		any |= k->a.value != 0 || k->b.value != 0;
+		x[m++] = pair_ratio(k);
 	}
-	if (!rc && m) {
+	if (!rc && any) { /* of what there was none on either side, nothing is to be told */
 		struct verdict_beside *v = answer(q, metric, "run", better, x, m, list, n, p);
 		v->before = stats_median(a, m), v->after = stats_median(b, m), v->redrawn = redrawn;
 	}

@@ -18,6 +18,7 @@ struct side {
 struct pair {
 	int64_t round;
 	bool disturbed;
+	bool events; /* the metric counts events, of which there may be none */
 	struct side a, b;
 };
 
@@ -30,6 +31,9 @@ struct pairs {
 int pairs_read(struct store *s, const struct verdict_question *q, const char *metric, int64_t arm_a, int64_t arm_b, int multiplier,
 	       struct pairs *out, struct error *e);
 void pairs_release(struct pairs *p);
+
+/* ln(b / a), NAN where a side has no figure. */
+double pair_ratio(const struct pair *p);
 
 /* Both ran, did the same work, were not disturbed, and have a ratio. */
 bool pair_counts(const struct pair *p);

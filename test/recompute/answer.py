@@ -22,13 +22,14 @@ class Rounds:
     """{(arm, multiplier): {round: {metric: value}}} of the undisturbed rounds in which every run of two arms went well."""
 
     def __init__(self, rows, session, case):
-        self.value, self.better, self.role, self.twin, self.operations = {}, {}, {}, {}, {}
+        self.value, self.better, self.events, self.role, self.twin, self.operations = {}, {}, {}, {}, {}, {}
         sums = {}
         for row in rows:
             if (row["session_id"], row["case_id"], row["kind"]) != (session, case, "timed"):
                 continue
             arm, number, times = int(row["arm"]), int(row["round"]), int(row["multiplier"])
             self.role[arm], self.better[row["metric"]] = row["role"], row["better"]
+            self.events[row["metric"]] = row["unit"] == "events"
             if row["twin_arm"]:
                 self.twin[arm] = int(row["twin_arm"])
             if row["disturbed"] != "0" or row["outcome"] != "ok":
@@ -40,14 +41,18 @@ class Rounds:
         self.sums = sums
 
     def pairs(self, metric, times, a=0, b=1):
-        """{round: (value of a, value of b)}, both positive, same work done."""
+        """{round: (value of a, value of b)}, both positive or counts of events, same work done."""
         found = {}
         before, after = self.value.get((a, times), {}), self.value.get((b, times), {})
         for number in sorted(set(before) & set(after)):
             v = before[number].get(metric, math.nan), after[number].get(metric, math.nan)
-            if min(v) > 0 and self.sums[a, times, number] == self.sums[b, times, number]:
+            if (min(v) > 0 or self.events[metric] and min(v) == 0) and self.sums[a, times, number] == self.sums[b, times, number]:
                 found[number] = v
         return found
+
+    def log_ratios(self, metric, a=0, b=1):
+        """None of an event counts as a half."""
+        return [math.log(after or 0.5) - math.log(before or 0.5) for before, after in self.pairs(metric, 1, a, b).values()]
 
 
 def p_value(x):
@@ -122,7 +127,7 @@ def main():
     check = Checker()
 
     pairs = r.pairs(answer["metric"], 1)
-    x = [math.log(b) - math.log(a) for a, b in pairs.values()]
+    x = r.log_ratios(answer["metric"])
     verdict = check.figure("answer", answer, x, r.better[answer["metric"]], delta, confidence)
     check.same("verdict", answer["verdict"], verdict)
     check.same("before", answer["before"], statistics.median(a for a, b in pairs.values()))
@@ -131,7 +136,7 @@ def main():
     same = []
     for arm, twin in r.twin.items():
         if r.role[arm] == "aa":
-            same += [abs(math.log(b) - math.log(a)) for a, b in r.pairs(answer["metric"], 1, twin, arm).values()]
+            same += [abs(v) for v in r.log_ratios(answer["metric"], twin, arm)]
     check.same("A/A pairs", answer["aa_pairs"], len(same))
     check.same("A/A sd", answer["aa_sd"], MAD_TO_SD * statistics.median(same) if same else None)
 
@@ -142,7 +147,7 @@ def main():
         better = r.better[metric]
         if part == "run":
             found = r.pairs(metric, 1)
-            x = [math.log(b) - math.log(a) for a, b in found.values()]
+            x = r.log_ratios(metric)
             before, after = (statistics.median(v[i] for v in found.values()) for i in (0, 1))
         else:
             x, before, after = split(r, metric, part)

@@ -4,8 +4,8 @@
 
 Reads a CSV with a header: at least the columns round, arm, value; `hakperf export --format csv`
 is one. Of rows that have these columns, only those of kind "timed", multiplier 1, outcome "ok"
-and disturbed 0 count. A round counts when both arms have one positive value in it. Prints one
-line per group:
+and disturbed 0 count. A round counts when both arms have one positive value in it; of the unit
+"events" a 0 counts as a half. Prints one line per group:
 
     group <TAB> rounds <TAB> ratio <TAB> low <TAB> high <TAB> verdict
 
@@ -86,7 +86,9 @@ def read(lines, options):
             continue
         if row["arm"] in (options.a, options.b):
             arms = group.setdefault(row["round"], {})
-            arms.setdefault(row["arm"], []).append(number(row["value"]))
+            value = number(row["value"])
+            none = value == 0 and row.get("unit") == "events"
+            arms.setdefault(row["arm"], []).append(0.5 if none else value)
     return groups
 
 

@@ -221,6 +221,12 @@ static void odd_values_make_no_pairs(void **state)
 		b[r - rows] = r->b;
 	}
 	assert_int_equal(stats_pairs(a, b, LENGTH(rows), x), 3);
+	/* Of events there may be none. */
+	near_at(stats_count_ratio(0, 0), 0, 1e-12, __LINE__);
+	near_at(stats_count_ratio(0, 4), log(8), 1e-12, __LINE__);
+	near_at(stats_count_ratio(4, 0), -log(8), 1e-12, __LINE__);
+	near_at(stats_count_ratio(4, 8), M_LN2, 1e-12, __LINE__);
+	near_at(stats_count_ratio(-1, 4), NAN, 1e-12, __LINE__);
 	assert_true(x[0] == 0 && x[1] < 0 && x[2] > 0);
 	assert_int_equal(stats_pairs(a, b, 0, x), 0);
 }

@@ -68,21 +68,27 @@ struct one {
 	const char *checksum;
 	int multiplier;
 	double wall_ns; /* 0: none */
+	bool counted;	/* its page faults were */
+	unsigned faults;
 };
 
 static void round_of(struct made *m, int number, bool disturbed, const struct one *list, size_t n)
 {
 	struct store_run runs[8] = { 0 };
-	struct store_sample samples[8][3];
+	struct store_sample samples[8][4];
 	for (size_t i = 0; i < n; i++) {
 		samples[i][0] = (struct store_sample){ .metric = "cpu_ns", .value = STORE_FIGURE(list[i].cpu_ns), .source = "thread_cpu_clock", .quality = "measured" };
 		/* 1,000 operations at two cycles a nanosecond */
 		samples[i][1] = (struct store_sample){ .metric = "tsc_cycles", .value = STORE_FIGURE(2 * list[i].cpu_ns), .source = "tsc", .quality = "measured" };
 		samples[i][2] = (struct store_sample){ .metric = "wall_ns", .value = STORE_FIGURE(list[i].wall_ns), .source = "monotonic_clock", .quality = "measured" };
 		bool ok = !isnan(list[i].cpu_ns);
+		size_t n_samples = list[i].wall_ns > 0 ? 3 : 2;
+		if (list[i].counted)
+			samples[i][n_samples++] = (struct store_sample){ .metric = "page_faults", .value = STORE_COUNT(list[i].faults),
+									 .source = "perf_software", .quality = "measured" };
 		runs[i] = (struct store_run){ .arm_id = list[i].arm, .multiplier = list[i].multiplier ? list[i].multiplier : 1, .outcome = ok ? "ok" : "crashed",
 					      .operations = STORE_INT(1000), .checksum = list[i].checksum, .link_seed = STORE_INT(number * 8 + (int)i + 1),
-					      .samples = samples[i], .n_samples = !ok ? 0 : list[i].wall_ns > 0 ? 3 : 2 };
+					      .samples = samples[i], .n_samples = ok ? n_samples : 0 };
 	}
 	struct store_round r = { .session_id = m->session, .case_id = m->case_id, .number = number, .sitting = m->sitting, .kind = STORE_TIMED,
 				 .disturbed = disturbed, .disturbed_why = disturbed ? "steal" : NULL, .runs = runs, .n_runs = n };
@@ -95,6 +101,17 @@ static struct verdict_answer ask(struct made *m, bool swapped)
 {
 	struct verdict_question q = { .session_id = m->session, .case_id = m->case_id, .arm_a = m->arm[swapped], .arm_b = m->arm[!swapped],
 				      .metric = "cpu_ns", .delta = -1 };
+	struct verdict_answer a;
+	struct error e = { 0 };
+	if (verdict_ask(m->s, &q, &a, &e))
+		fail_msg("%s", e.text);
+	return a;
+}
+
+static struct verdict_answer ask_faults(struct made *m, bool swapped)
+{
+	struct verdict_question q = { .session_id = m->session, .case_id = m->case_id, .arm_a = m->arm[swapped], .arm_b = m->arm[!swapped],
+				      .metric = "page_faults", .delta = -1 };
 	struct verdict_answer a;
 	struct error e = { 0 };
 	if (verdict_ask(m->s, &q, &a, &e))
@@ -126,6 +143,37 @@ static void ten_percent_slower(void **state)
 	assert_int_equal(b.a.verdict, STATS_IMPROVEMENT);
 	assert_true(fabs(a.a.ratio * b.a.ratio - 1) < 1e-12);
 	unmake(&m);
+}
+
+/* An arm without a single fault is no arm without a figure. */
+static void none_of_an_event_is_a_count(void **state)
+{
+	(void)state;
+	static const struct {
+		int line;
+		unsigned a, b;
+		enum stats_verdict verdict, swapped;
+		double ratio;
+	} rows[] = {
+		{ __LINE__, 0, 500, STATS_REGRESSION, STATS_IMPROVEMENT, 1000 },
+		{ __LINE__, 100, 300, STATS_REGRESSION, STATS_IMPROVEMENT, 3 },
+		{ __LINE__, 0, 0, STATS_NO_CHANGE, STATS_NO_CHANGE, 1 },
+		{ __LINE__, 7, 7, STATS_NO_CHANGE, STATS_NO_CHANGE, 1 },
+	};
+	for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+		struct made m;
+		make(&m);
+		for (int i = 0; i < 16; i++)
+			round_of(&m, i, false,
+				 (struct one[]){ { .arm = m.arm[0], .cpu_ns = 1000, .counted = true, .faults = rows[k].a },
+						 { .arm = m.arm[1], .cpu_ns = 1000, .counted = true, .faults = rows[k].b } }, 2);
+		struct verdict_answer a = ask_faults(&m, false), b = ask_faults(&m, true);
+		if (a.a.verdict != rows[k].verdict || b.a.verdict != rows[k].swapped || fabs(a.a.ratio / rows[k].ratio - 1) > 1e-9 ||
+		    a.failed || a.before != rows[k].a || a.after != rows[k].b)
+			fail_msg("line %d: %s, swapped %s, ratio %g, from %g to %g, %zu without a figure", rows[k].line,
+				 stats_verdict_name(a.a.verdict), stats_verdict_name(b.a.verdict), a.a.ratio, a.before, a.after, a.failed);
+		unmake(&m);
+	}
 }
 
 static void what_is_left_out_is_said(void **state)
@@ -308,6 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ten_percent_slower),
+		cmocka_unit_test(none_of_an_event_is_a_count),
 		cmocka_unit_test(what_is_left_out_is_said),
 		cmocka_unit_test(other_work_is_invalid),
 		cmocka_unit_test(biased_harness_is_invalid),
