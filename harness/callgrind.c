@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,26 +286,61 @@ static int same_work(struct callgrind_result *r, const struct run_result *run)
 			(unsigned long long)run->operations, (unsigned long long)run->checksum);
 }
 
-/* One repeat. 0: counted; 1: the outcome is settled; -errno. */
-static int repeat(const struct callgrind_spec *spec, struct callgrind_result *r, const char *scratch, struct error *e)
+/* One repeat. */
+struct repeat {
+	const struct callgrind_spec *spec;
+	char *file;
+	bool started; /* in a thread of its own, not yet joined */
+	pthread_t thread;
+	struct run_result run;
+	int rc;
+	struct error error;
+};
+
+static void *run_repeat(void *arg)
 {
-	struct run_result run = { 0 };
-	bool keep = spec->keep && !r->n;
-	char *file = keep ? x_strdup(spec->keep) : x_printf("%s/callgrind.%u", scratch, r->n);
-	int rc = run_tool(spec, file, &run, e);
-	if (!rc)
-		rc = judge_run(r, &run);
-	if (!rc && spec->whole_process && run.n_records)
+	struct repeat *t = arg;
+	t->rc = run_tool(t->spec, t->file, &t->run, &t->error);
+	return NULL;
+}
+
+/* Begin them all, where that is asked for; what no thread can be had for runs when its turn comes. */
+static void begin_repeats(const struct callgrind_spec *spec, struct repeat *list, unsigned n, const char *scratch)
+{
+	for (unsigned i = 0; i < n; i++) {
+		list[i] = (struct repeat){ .spec = spec };
+		list[i].file = !i && spec->keep ? x_strdup(spec->keep) : x_printf("%s/callgrind.%u", scratch, i);
+	}
+	for (unsigned i = 0; i < n && spec->at_once && n > 1; i++)
+		list[i].started = !pthread_create(&list[i].thread, NULL, run_repeat, &list[i]);
+}
+
+static void end_repeats(struct repeat *list, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (list[i].started)
+			pthread_join(list[i].thread, NULL);
+		run_release(&list[i].run);
+		free(list[i].file);
+	}
+}
+
+/* 0: counted; 1: the outcome is settled; -errno. */
+static int take_repeat(struct repeat *t, struct callgrind_result *r, struct error *e)
+{
+	if (t->started)
+		pthread_join(t->thread, NULL);
+	else
+		run_repeat(t);
+	t->started = false;
+	int rc = t->rc ? error_set(e, t->rc, "%s", t->error.text) : judge_run(r, &t->run);
+	if (!rc && t->spec->whole_process && t->run.n_records)
 		rc = conclude(r, CALLGRIND_FAILED,
 			      "the program marks a region of interest, which switches the counting itself: count that region");
 	if (!rc)
-		rc = same_work(r, &run);
+		rc = same_work(r, &t->run);
 	if (!rc)
-		rc = take_file(spec, r, file);
-	if (!keep)
-		unlink(file);
-	free(file);
-	run_release(&run);
+		rc = take_file(t->spec, r, t->file);
 	return rc;
 }
 
@@ -342,8 +378,11 @@ int callgrind_count(const struct callgrind_spec *spec, struct callgrind_result *
 		free(scratch);
 		return rc;
 	}
-	while (!rc && r->n < repeats)
-		rc = repeat(spec, r, scratch, e);
+	struct repeat list[CALLGRIND_REPEATS_MAX];
+	begin_repeats(spec, list, repeats, scratch);
+	for (unsigned i = 0; !rc && i < repeats; i++)
+		rc = take_repeat(&list[i], r, e);
+	end_repeats(list, repeats);
 	fs_remove(scratch, NULL);
 	free(scratch);
 	if (rc < 0) {

@@ -32,6 +32,7 @@ struct callgrind_spec {
 	 * fixed environment and fixed paths. */
 	struct run_spec run;
 	unsigned repeats;	/* 0 means 2; at most CALLGRIND_REPEATS_MAX */
+	bool at_once;		/* the repeats run side by side: for programs that do not get in each other's way */
 	bool whole_process;	/* count from exec to exit, for programs without a region; starts up with the environment's size */
 	bool addresses;		/* --dump-instr=yes: cost of every instruction */
 	unsigned callers;	/* functions are told apart by so many of their callers: "free" becomes "free'run'main"; 0: not */

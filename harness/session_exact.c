@@ -21,6 +21,7 @@ struct job {
 	struct error error;
 	int rc;
 	bool whole_process;
+	bool at_once;	 /* its repeats run side by side */
 	bool *no_region; /* per case, shared by the jobs: its program marks none */
 };
 
@@ -59,6 +60,7 @@ static int count_one(struct session *s, struct job *j)
 		.run = { .kind = a->kind, .subject = a->proves ? a->artifact : NULL, .argv = (const char *const *)argv,
 			 .env = env },
 		.repeats = 2,
+		.at_once = j->at_once,
 		.whole_process = __atomic_load_n(&j->no_region[j->request->index], __ATOMIC_RELAXED),
 	};
 	session_exact_size(k->c, &spec.run);
@@ -289,6 +291,10 @@ int session_exact(struct session *s, const struct exact_request *requests, size_
 		if (!out[i].counted)
 			p.todo[p.n++] = &list[i];
 	}
+	/* Only of workloads is it known that two of one build do not share a port or a file. */
+	for (size_t i = 0; i < p.n; i++)
+		p.todo[i]->at_once = jobs >= 2 * p.n &&
+				     strstr(s->cases[p.todo[i]->request->index].c->command[0], "{workloads}");
 	if (!rc)
 		rc = run_pool(&p, jobs, progress, ctx, n - p.n, n, e);
 	for (size_t i = 0; !rc && i < n; i++)

@@ -177,6 +177,15 @@ static void exact_counts_are_the_ones_counted_by_hand(void **state)
 	assert_string_equal(r.object, s.subject);
 	assert_int_equal(callgrind_entry(&r, "malloc").calls, m.calls);
 
+	/* Side by side, they count the same. */
+	struct callgrind_spec beside = { .run = s.spec.run, .repeats = 3, .at_once = true };
+	struct callgrind_result again = { 0 };
+	count(&beside, &again);
+	assert_int_equal(again.outcome, CALLGRIND_EXACT);
+	assert_int_equal(again.n, 3);
+	assert_true(again.ir_min == r.ir_min && again.ir_max == r.ir_max);
+	callgrind_release(&again);
+
 	uint64_t addresses = 0, functions = 0;
 	for (size_t i = 0; i < r.sum.naddresses; i++)
 		addresses += r.sum.addresses[i].ir;
