@@ -68,6 +68,7 @@ int bisect_timed_ends(struct bisect *b, bool *differ, struct error *e)
 	if (rc)
 		return rc;
 	b->ends_timed = true;
+	b->ends_metric = b->metric;
 	*differ = separates(&b->ends.a);
 	return bisect_step(b, "ends", BISECT_NONE,
 			   json_pack("{s:s, s:f, s:b}", "verdict",
@@ -97,11 +98,13 @@ static int try_exact(struct bisect *b, bool *separated, double *log_ratio, struc
 }
 
 /* Difference over noise of the ends by one metric of the rounds that were made; 0 where it does not
- * separate them as time does. */
+ * separate them as time does. A/A pairs are few by then: the pairs of the ends scatter as much. */
 static int loudness(struct bisect *b, const char *metric, double *out, struct error *e)
 {
 	struct verdict_question q = bisect_question(b, 0, b->range.n - 1, metric);
 	struct verdict_answer a;
+	double *x = NULL;
+	size_t n = 0;
 	*out = 0;
 	int rc = verdict_ask(b->o->store, &q, &a, e);
 	if (rc == -ENOENT) {
@@ -110,7 +113,10 @@ static int loudness(struct bisect *b, const char *metric, double *out, struct er
 		return 0;
 	}
 	if (!rc && a.a.verdict == b->ends.a.verdict)
-		*out = fabs(log(a.a.ratio)) / fmax(a.aa.sd, 1e-6);
+		rc = verdict_ratios(b->o->store, &q, &x, &n, e);
+	if (!rc && n)
+		*out = fabs(a.a.log.mid) / fmax(fmax(a.aa.sd, stats_mad_sd(x, n)), 1e-6);
+	free(x);
 	return rc;
 }
 

@@ -53,8 +53,9 @@ struct bisect {
 	const char *chosen; /* that an earlier sitting chose; NULL: none */
 	uint64_t began_ns, limit_ns;
 	uint64_t building_ns;	    /* of this sitting, which the limit does not count */
-	struct verdict_answer ends; /* by time */
+	struct verdict_answer ends; /* by ends_metric: time, or the one that was asked for */
 	bool ends_timed;
+	const char *ends_metric;
 	struct bisect_proof *proofs;
 	size_t n_proofs;
 	size_t good_again;	     /* the good end a second time: an arm, or BISECT_NONE */

@@ -304,10 +304,7 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 			ends, "instructions",
 			exact_json(b, b->commits[0].exact.per_op, b->commits[last].exact.per_op));
 	if (b->ends_timed)
-		json_object_set_new(
-			ends, "time",
-			time_json(&b->ends,
-				  b->exact ? session_metric(b->session, b->index) : b->metric));
+		json_object_set_new(ends, "time", time_json(&b->ends, b->ends_metric));
 	json_t *j = json_object();
 	json_object_set_new(j, "outcome", json_string(outcome));
 	json_object_set_new(j, "why", text(why));

@@ -46,6 +46,7 @@ const char help_bisect[] =
 	"  --all              the whole staircase, steps that cancel too, though the ends agree\n"
 	"  --improvement      search too where bad is the better end: for what improved it\n"
 	"  --first-parent     follow first parents alone: a merged branch is one commit\n"
+	"  --no-account       do not count what the culprits changed: two counts less a culprit\n"
 	"  --again            measure anew, though the record has an unfinished one\n"
 	"  --wait T           wait for another session of this machine (default 0)\n"
 	"  --fail-on regression   exit 1 when a regression was found\n"
@@ -58,7 +59,7 @@ struct asked {
 	const char *metric, *workload, *class_name, *variant, *config, *db;
 	struct cli_params params;
 	double confidence, delta, max_time, wait;
-	bool all, improvement, first_parent, again, json, fail_on;
+	bool all, improvement, first_parent, no_account, again, json, fail_on;
 };
 
 static int parse(int argc, char **argv, struct asked *a)
@@ -75,6 +76,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		{ "all", no_argument, NULL, 'a' },
 		{ "improvement", no_argument, NULL, 'i' },
 		{ "first-parent", no_argument, NULL, 'f' },
+		{ "no-account", no_argument, NULL, 'n' },
 		{ "again", no_argument, NULL, 'A' },
 		{ "wait", required_argument, NULL, 'W' },
 		{ "fail-on", required_argument, NULL, 'F' },
@@ -102,6 +104,7 @@ static int parse(int argc, char **argv, struct asked *a)
 		case 'a': a->all = true; break;
 		case 'i': a->improvement = true; break;
 		case 'f': a->first_parent = true; break;
+		case 'n': a->no_account = true; break;
 		case 'A': a->again = true; break;
 		case 'D': a->db = optarg; break;
 		case 'c': a->config = optarg; break;
@@ -227,7 +230,8 @@ int cmd_bisect(int argc, char **argv)
 	if (!rc) {
 		if (a.fail_on && found_regression(result))
 			exit_code = CLI_FAIL_ON;
-		if (a.json && account_culprits(&p, &c, a.variant, result, NULL, &e))
+		if (a.json && !a.no_account &&
+		    account_culprits(&p, &c, a.variant, result, NULL, &e))
 			cli_warn("no account of the culprit: %s", e.text);
 		if (a.json)
 			cli_envelope("bisect",
@@ -237,7 +241,8 @@ int cmd_bisect(int argc, char **argv)
 				     json_incref(result));
 		else
 			show_bisect(result, stdout);
-		if (!a.json && account_culprits(&p, &c, a.variant, result, stdout, &e))
+		if (!a.json && !a.no_account &&
+		    account_culprits(&p, &c, a.variant, result, stdout, &e))
 			cli_warn("no account of the culprit: %s", e.text);
 	}
 	json_decref(result);

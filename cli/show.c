@@ -54,11 +54,12 @@ static void proof_line(const json_t *p, const char *key, FILE *to)
 {
 	const json_t *f = json_object_get(p, key);
 	char change[32], lo[32], hi[32], before[32], after[32];
+	bool timed = strcmp(key, "instructions") != 0;
 	if (!json_is_object(f))
 		return;
 	fprintf(to, "      beside its parent %s, by %s: %s %s", str(json_object_get(p, "parent"), "short"),
-		!strcmp(key, "time") ? str(f, "metric") : "exact count", str(f, "verdict"), table_change(num(f, "value"), change, sizeof(change)));
-	if (!strcmp(key, "time"))
+		timed ? str(f, "metric") : "exact count", str(f, "verdict"), table_change(num(f, "value"), change, sizeof(change)));
+	if (timed)
 		fprintf(to, " [%s, %s], %s → %s %s, %.0f rounds", table_change(num(f, "lo"), lo, sizeof(lo)), table_change(num(f, "hi"), hi, sizeof(hi)),
 			table_number(num(f, "before"), before, sizeof(before)), table_number(num(f, "after"), after, sizeof(after)),
 			str(f, "metric_unit"), num(f, "rounds"));
@@ -112,6 +113,7 @@ static void culprit(const json_t *c, size_t rank, FILE *to)
 	}
 	json_array_foreach(json_object_get(c, "proofs"), i, x) {
 		proof_line(x, "instructions", to);
+		proof_line(x, "metric", to); /* only there where the search went by another than time */
 		proof_line(x, "time", to);
 	}
 }

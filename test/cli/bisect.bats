@@ -1,176 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
-# Bisects on throw-away histories whose culprit is known.
+# Bisects on throw-away histories whose culprit is known: one of each kind. test/long/bisect.bats has the slower ones.
 bats_require_minimum_version 1.5.0
 load helper
 
-id() { git rev-parse "$1"; }
+exact=(--metric instructions_exact --max-time 1s --no-account)
 
-@test "exact: one step is named, proved, and the ends are not built twice" {
-	toy "$BATS_TEST_TMPDIR/one" --commits 12 --step 7=30
-	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
-	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = culprit ]
-	[ "$(field result.culprits.0.commit)" = "$(id c7)" ]
-	[ "$(field result.culprits.0.direction)" = regression ]
-	[ "$(field result.culprits.0.proved)" = True ]
-	[ "$(field result.builds)" -le 6 ]
-	# 30 turns of a loop of two instructions, in every second operation.
-	python3 -c "assert 29.9 < $(field result.culprits.0.after) - $(field result.culprits.0.before) < 30.1"
-	before=$(field result.builds)
-	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.builds)" = 0 ]
-	[ "$before" != 0 ]
-}
+# ask GOOD BAD [OPTION …]: a bisect, its answer as JSON in $output.
+ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 
-@test "exact: every step of a staircase, the largest first, improvements among them" {
-	toy "$BATS_TEST_TMPDIR/stairs" --commits 9 --step 2=40 --step 5=-20 --step 7=90
-	run --separate-stderr "$hakperf" bisect c0 c8 --metric instructions_exact --max-time 1s --json
+@test "exact: one step among odd subjects and commits that leave the subject alone" {
+	toy "$BATS_TEST_TMPDIR/one" --commits 12 --step 6=30 --unrelated 2,3,4,8,9 --odd
+	ask c0 c11 --metric instructions_exact --max-time 1s
 	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = culprits ]
-	[ "$(field result.culprits.0.commit)" = "$(id c7)" ]
-	[ "$(field result.culprits.1.commit)" = "$(id c2)" ]
-	[ "$(field result.culprits.2.commit)" = "$(id c5)" ]
-	[ "$(field result.culprits.2.direction)" = improvement ]
-}
-
-@test "exact: broken commits widen the answer, they do not mislead it" {
-	toy "$BATS_TEST_TMPDIR/broken" --commits 12 --step 6=30 --fail 5,6 --hidden 8 --crash 3
-	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
-	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = set ]
-	set=$(field result.culprits.0.set)
-	[[ $set == *$(id c6)* && $set == *$(id c7)* ]]
-	[[ $set != *$(id c4)\"* && $set != *$(id c9)* ]]
-	[[ $(field result.broken) == *"failed"* ]]
-}
-
-@test "exact: commits that leave the subject alone are never built nor named" {
-	toy "$BATS_TEST_TMPDIR/unrelated" --commits 14 --step 9=30 --unrelated 2,3,4,5,6,7,8,10,11,12
-	run --separate-stderr "$hakperf" bisect c0 c13 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.culprits.0.commit)" = "$(id c9)" ]
-	[ "$(field result.commits_changing_subject)" = 3 ]
-	[ "$(field result.builds)" -le 4 ]
-}
-
-@test "exact: merges" {
-	toy "$BATS_TEST_TMPDIR/merges" --commits 13 --merges --step 8=30
-	run --separate-stderr "$hakperf" bisect c0 c12 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.culprits.0.commit)" = "$(id c8)" ]
-}
-
-@test "ends that do not differ stop the bisect before it names anybody" {
-	toy "$BATS_TEST_TMPDIR/same" --commits 8 --step 3=30 --revert 6=2
-	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --json
-	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = "no difference" ]
-	[ "$(field result.culprits)" = "[]" ]
-	[ "$(field result.elsewhere)" = "[]" ]
-	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --all --max-time 1s --json
-	[ "$(field result.culprits.0.commit)" = "$(id c3)" ] || [ "$(field result.culprits.1.commit)" = "$(id c3)" ]
-}
-
-@test "throughput: a step far above the noise is named and proved in time" {
-	toy "$BATS_TEST_TMPDIR/timed" --commits 10 --step 6=400
-	run --separate-stderr "$hakperf" bisect c0 c9 --metric ops_per_cpu_s --max-time 90s --json
-	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = culprit ]
-	[ "$(field result.culprits.0.commit)" = "$(id c6)" ]
-	[ "$(field result.culprits.0.proved)" = True ]
-	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
-	[ "$(field result.ends.time.verdict)" = regression ]
-}
-
-@test "where the ends cannot be told apart, configurations of the record are offered in which they can" {
-	toy "$BATS_TEST_TMPDIR/elsewhere" --commits 4 --step 2=400
-	run --separate-stderr "$hakperf" bisect c0 c3 --metric ops_per_cpu_s --param cycles=200000 --max-time 12s --json
-	[ "$(field result.culprits.0.commit)" = "$(id c2)" ]
-	run --separate-stderr "$hakperf" bisect c0 c3 --metric ops_per_cpu_s --max-time 0.01s --json
-	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = "cannot tell" ]
-	[ "$(field result.elsewhere.0.workload)" = pairs ]
-	[ "$(field result.elsewhere.0.cycles)" = 200000 ]
-	[ "$(field result.elsewhere.0.verdict)" = regression ]
-	run "$hakperf" bisect c0 c3 --metric ops_per_cpu_s --max-time 0.01s
-	[[ $output == *"they differ elsewhere: --workload pairs --class small"* ]]
-}
-
-@test "a killed bisect goes on where it was, to the same answer" {
-	toy "$BATS_TEST_TMPDIR/killed" --commits 24 --step 17=400
-	timeout -s KILL 4 "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 90s || true
-	first=$(sqlite3 results.db 'SELECT count(*) FROM bisect_step')
-	rounds=$(sqlite3 results.db 'SELECT count(*) FROM round')
-	[ "$first" -gt 0 ]
-	run --separate-stderr "$hakperf" bisect c0 c23 --metric ops_per_cpu_s --max-time 90s --json
-	[ "$status" = 0 ]
-	[ "$(field result.culprits.0.commit)" = "$(id c17)" ]
-	[ "$(sqlite3 results.db 'SELECT count(*) FROM session')" = 1 ]
-	[ "$(sqlite3 results.db 'SELECT count(*) FROM sitting')" = 2 ]
-	[ "$(sqlite3 results.db 'SELECT count(*) FROM round')" -gt "$rounds" ]
-	# Taken again from the record, both sittings together ask for the very same.
-	run --separate-stderr "$hakperf" bisect replay --json
-	[ "$status" = 0 ]
-	[ "$(field result.same)" = True ]
-	[ "$(field result.decisions.0.same)" = True ]
-	[ "$(field result.steps.0.commit)" = "$(id c17)" ]
-	run "$hakperf" bisect log
-	[[ $output == *" against good; most probable "* && $output == *"measurements known"* ]]
-	# A later search over a part of it begins with what is known.
-	run --separate-stderr "$hakperf" bisect c12 c20 --metric ops_per_cpu_s --max-time 90s --json
-	[ "$(field result.culprits.0.commit)" = "$(id c17)" ]
-	run "$hakperf" bisect log
-	[[ $output =~ [1-9][0-9]*\ measurements\ known ]]
-}
-
-@test "auto searches by the exact count where time agrees" {
-	toy "$BATS_TEST_TMPDIR/auto" --commits 8 --step 4=400
-	run --separate-stderr "$hakperf" bisect c0 c7 --max-time 90s --json
-	[ "$status" = 0 ]
-	[ "$(field result.metric)" = instructions_exact ]
-	[ "$(field result.culprits.0.commit)" = "$(id c4)" ]
-	[ "$(field result.culprits.0.proofs.0.time.verdict)" = regression ]
-}
-
-@test "a better bad end is said to be one, and searched on request" {
-	toy "$BATS_TEST_TMPDIR/better" --commits 6 --base 60 --step 4=-40
-	run --separate-stderr "$hakperf" bisect c0 c5 --metric instructions_exact --max-time 1s --json
-	[ "$status" = 0 ]
-	[ "$(field result.outcome)" = improvement ]
-	[ "$(field result.culprits)" = "[]" ]
-	[[ $(field result.why) == *--improvement* ]]
-	run --separate-stderr "$hakperf" bisect c0 c5 --metric instructions_exact --max-time 1s --improvement --fail-on regression --json
-	[ "$status" = 0 ]
-	[ "$(field result.culprits.0.commit)" = "$(id c4)" ]
-	[ "$(field result.culprits.0.direction)" = improvement ]
-	toy "$BATS_TEST_TMPDIR/failon" --commits 4 --step 2=30
-	run "$hakperf" bisect c0 c3 --metric instructions_exact --max-time 1s --fail-on regression
+	holds 'r["outcome"] == "culprit"' 'len(r["culprits"]) == 1' 'r["culprits"][0]["commit"] == id["c6"]' \
+		'r["culprits"][0]["direction"] == "regression"' 'r["culprits"][0]["proved"]' 'r["rest"] == "no change"' \
+		'r["commits_changing_subject"] == 6' '3 < r["builds"] <= 5' 'len(r["accounts"]) == 1' \
+		'29.9 < r["culprits"][0]["after"] - r["culprits"][0]["before"] < 30.1' # 30 turns of two instructions, every second operation
+	# Asked again: nothing is built twice.
+	run "$hakperf" bisect c0 c11 "${exact[@]}" --fail-on regression
 	[ "$status" = 1 ]
-}
-
-@test "exact: first parents alone, commits of equal bytes, and a later search over a part" {
-	toy "$BATS_TEST_TMPDIR/first" --commits 13 --merges --step 8=30
-	# Commit 8 stands on a side branch that 10 merges.
-	run --separate-stderr "$hakperf" bisect c0 c12 --metric instructions_exact --max-time 1s --first-parent --json
-	[ "$(field result.culprits.0.commit)" = "$(id c10)" ]
-	toy "$BATS_TEST_TMPDIR/equal" --commits 12 --step 7=30 --fail 7 --same 8
-	run --separate-stderr "$hakperf" bisect c0 c11 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.outcome)" = set ]
-	run --separate-stderr "$hakperf" bisect c3 c10 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.outcome)" = set ]
-	# Both ends are new, and all between is known.
-	[ "$(field result.builds)" -le 2 ]
-	run --separate-stderr "$hakperf" bisect replay --json
-	[ "$(field result.same)" = True ]
-}
-
-@test "odd subjects stay valid JSON and harmless on a terminal" {
-	toy "$BATS_TEST_TMPDIR/odd" --commits 8 --step 6=30 --odd
-	run --separate-stderr "$hakperf" bisect c0 c7 --metric instructions_exact --max-time 1s --json
-	[ "$(field result.culprits.0.commit)" = "$(id c6)" ]
-	run "$hakperf" bisect c0 c7 --metric instructions_exact --max-time 1s
+	[[ $output == *"0 builds, "* ]]
 	[[ $output != *$'\033'* ]]
 	[[ $output == *'\xe9'* ]]
 	# The counted commits as bars: low before the culprit, high from it on.
 	[[ $output =~ counted,\ from\ good\ to\ bad:\ ▁[▁\ ]*█[█\ ]*\ [0-9.]+\ …\ [0-9.]+\ instructions ]]
+}
+
+@test "exact: equal ends have no culprit; between them every step of the staircase, the largest first" {
+	toy "$BATS_TEST_TMPDIR/stairs" --commits 5 --step 2=90 --step 3=-20 --revert 4=1
+	ask c0 c4 "${exact[@]}"
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "no difference"' 'r["culprits"] == []' 'r["elsewhere"] == []' 'r["measurements"] == 2'
+	ask c0 c4 "${exact[@]}" --all
+	holds 'r["outcome"] == "culprits"' '[c["commit"] for c in r["culprits"]] == [id[c] for c in ("c2", "c4", "c3")]' \
+		'[c["direction"] for c in r["culprits"]] == ["regression", "improvement", "improvement"]'
+	# Ends that differ: the same steps, without being asked for all.
+	ask c0 c3 "${exact[@]}"
+	holds '[c["commit"] for c in r["culprits"]] == [id["c2"], id["c3"]]' 'r["builds"] == 0'
+}
+
+@test "exact: broken commits widen the answer, they do not mislead it; a part of it later, and a replay" {
+	toy "$BATS_TEST_TMPDIR/broken" --commits 9 --step 5=30 --fail 4,5 --same 6 --hidden 7 --crash 1
+	ask c0 c8 "${exact[@]}"
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "set"' '{c["commit"] for c in r["culprits"][0]["set"]} == {id["c4"], id["c5"], id["c6"]}' \
+		'"failed" in [c["outcome"] for c in r["broken"]]'
+	ask c2 c8 "${exact[@]}"
+	holds 'r["outcome"] == "set"' 'r["builds"] <= 2' # the ends, unless they are known
+	run --separate-stderr "$hakperf" bisect replay --json
+	[ "$status" = 0 ]
+	holds 'r["same"]'
+}
+
+@test "exact: merges, and first parents alone" {
+	toy "$BATS_TEST_TMPDIR/merges" --commits 7 --merges --step 2=30
+	ask c0 c6 "${exact[@]}"
+	holds 'r["culprits"][0]["commit"] == id["c2"]'
+	# Commit 2 stands on a side branch that 4 merges.
+	ask c0 c6 "${exact[@]}" --first-parent
+	holds 'r["culprits"][0]["commit"] == id["c4"]'
+}
+
+@test "a better bad end is said to be one, and searched on request" {
+	toy "$BATS_TEST_TMPDIR/better" --commits 3 --base 60 --step 2=-40
+	ask c0 c2 "${exact[@]}"
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "improvement"' 'r["culprits"] == []' '"--improvement" in r["why"]'
+	ask c0 c2 "${exact[@]}" --improvement --fail-on regression
+	[ "$status" = 0 ]
+	holds 'r["culprits"][0]["commit"] == id["c2"]' 'r["culprits"][0]["direction"] == "improvement"'
+}
+
+@test "auto searches by the exact count where time agrees" {
+	toy "$BATS_TEST_TMPDIR/auto" --commits 4 --step 2=200
+	ask c0 c3 --max-time 60s --no-account
+	[ "$status" = 0 ]
+	holds 'r["metric"] == "instructions_exact"' 'r["culprits"][0]["commit"] == id["c2"]' \
+		'r["culprits"][0]["proofs"][0]["time"]["verdict"] == "regression"' 'r["ends"]["time"]["metric"] == "ops_per_cpu_s"'
+}
+
+@test "page faults: a step from none to some, which instructions hardly see" {
+	toy "$BATS_TEST_TMPDIR/pages" --commits 6 --pages 4=32
+	ask c0 c5 --metric page_faults --max-time 60s --no-account
+	[ "$status" = 0 ]
+	holds 'r["metric"] == "page_faults"' 'r["culprits"][0]["commit"] == id["c4"]' 'r["culprits"][0]["proved"]' \
+		'r["culprits"][0]["direction"] == "regression"' 'r["culprits"][0]["proofs"][0]["metric"]["metric"] == "page_faults"' \
+		'r["culprits"][0]["before"] < 10 and 3000 < r["culprits"][0]["after"] < 3300' \
+		'r["culprits"][0]["proofs"][0]["instructions"]["value"] < 1.003' 'r["rest"] == "no change"'
+}
+
+@test "throughput: a killed bisect goes on where it was, to a culprit that is proved in time" {
+	toy "$BATS_TEST_TMPDIR/killed" --commits 14 --step 9=200
+	local first rounds pid timed=(--metric ops_per_cpu_s --delta 20% --max-time 60s --no-account)
+	"$hakperf" bisect c0 c13 "${timed[@]}" >/dev/null 2>&1 3>&- &
+	pid=$!
+	until first=$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'measure'" 2>/dev/null) && [ "$first" -ge 2 ]; do
+		kill -0 "$pid" || return 1
+		sleep 0.1
+	done
+	kill -KILL "$pid"
+	wait "$pid" || true
+	rounds=$(sqlite3 results.db 'SELECT count(*) FROM round')
+	ask c0 c13 "${timed[@]}"
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "culprit"' 'r["culprits"][0]["commit"] == id["c9"]' 'r["culprits"][0]["proved"]' \
+		'r["culprits"][0]["proofs"][0]["time"]["verdict"] == "regression"' 'r["ends"]["time"]["verdict"] == "regression"'
+	[ "$(sqlite3 results.db 'SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM sitting)')" = "1|2" ]
+	[ "$(sqlite3 results.db 'SELECT count(*) FROM round')" -gt "$rounds" ]
+	# Taken again from the record, both sittings together ask for the very same.
+	run --separate-stderr "$hakperf" bisect replay --json
+	[ "$status" = 0 ]
+	holds 'r["same"]' 'r["decisions"][0]["same"]' 'r["steps"][0]["commit"] == id["c9"]'
+	run "$hakperf" bisect log
+	[[ $output == *" against good; most probable "* && $output == *"measurements known"* ]]
+	# A later search over a part of it begins with what is known.
+	ask c6 c11 "${timed[@]}"
+	holds 'r["culprits"][0]["commit"] == id["c9"]'
+	run "$hakperf" bisect log
+	[[ $output =~ [1-9][0-9]*\ measurements\ known ]]
+	# Where the ends cannot be told apart, configurations of the record are offered in which they can.
+	ask c0 c13 --metric ops_per_cpu_s --param cycles=50000 --max-time 0.01s
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "cannot tell"' \
+		'[(c["workload"], c["cycles"], c["verdict"]) for c in r["elsewhere"]] == [("pairs", 100000, "regression")]'
+	run "$hakperf" bisect c0 c13 --metric ops_per_cpu_s --param cycles=50000 --max-time 0.01s
+	[[ $output == *"they differ elsewhere: --workload pairs --class small"* ]]
 }
 
 @test "one clear line for what cannot be asked" {

@@ -25,7 +25,7 @@ max = 64
 [workload pairs]
 command = {workloads}/hot_path --pairs {cycles} --size {max} --seed {seed}
 classes = small
-cycles = 300000
+cycles = 100000
 seed = 42
 scale = cycles
 exact = yes
@@ -39,9 +39,20 @@ INI
 
 # field FILTER: a value out of the JSON in $output.
 field() {
-	printf '%s' "$output" | python3 -c 'import json,sys
+	printf '%s' "$output" | python3 -ISc 'import json,sys
 v = json.load(sys.stdin)
 for k in sys.argv[1].split("."):
     v = v[int(k)] if k.lstrip("-").isdigit() else v[k]
 print(json.dumps(v) if isinstance(v, (dict, list)) else v)' "$1"
+}
+
+# holds EXPRESSION…: each of them, in Python, is true of the JSON in $output. r is its result, id a tag's commit (id["c7"]).
+holds() {
+	printf '%s' "$output" | python3 -ISc 'import json, sys
+tags = (line.split() for line in sys.argv[1].splitlines())
+names = {"r": json.load(sys.stdin)["result"], "id": {name[len("refs/tags/"):]: commit for commit, name in tags}}
+wrong = [x for x in sys.argv[2:] if not eval(x, names)]
+for x in wrong:
+    print("does not hold:", x, file=sys.stderr)
+sys.exit(bool(wrong))' "$(git show-ref --tags)" "$@"
 }

@@ -20,6 +20,7 @@ allocator() {
 		echo "#define COST $2"
 		echo '#define TOY_OK'
 		echo '#define TUNE 0'
+		echo '#define PAGES 0'
 		grep -v '#include "' "$root/test/toy/toy.c"
 	} >"$1"
 }

@@ -11,6 +11,8 @@ usage: make-history.sh DIR [option …]
   --base COST             cost of a free at the beginning (20)
   --costs A,B,…           cost of each commit, the last for all that follow (no --step, no --merges with it)
   --step I=D              commit I adds D to the cost (repeatable)
+  --pages I=D             commit I adds D to the fresh pages touched by every 1024th free, 0 at the
+                          beginning: page faults, memory and time that instructions hardly see (repeatable)
   --fail I,… --hang I,… --crash I,… --hidden I,…
                           commits that do not compile; whose build hangs; that die after a hundred mallocs;
                           that build but do not interpose
@@ -25,7 +27,7 @@ USAGE
 }
 
 toy=$(cd "$(dirname "$0")" && pwd)
-dir='' n=10 base=20 costs='' steps='' fail='' hang='' crash='' hidden='' broken=0 seed=1 unrelated='' same=''
+dir='' n=10 base=20 costs='' steps='' pages='' fail='' hang='' crash='' hidden='' broken=0 seed=1 unrelated='' same=''
 revert='' merges=0 phases='' odd=0
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -33,6 +35,7 @@ while [ $# -gt 0 ]; do
 	--base) base=$2; shift ;;
 	--costs) costs=$2; shift ;;
 	--step) steps="$steps $2"; shift ;;
+	--pages) pages="$pages $2"; shift ;;
 	--fail) fail=$2; shift ;;
 	--hang) hang=$2; shift ;;
 	--crash) crash=$2; shift ;;
@@ -54,7 +57,7 @@ done
 [ -n "$dir" ] || { usage >&2; exit 2; }
 
 git init -q -b main "$dir"
-LC_ALL=C awk -v toy="$toy" -v n="$n" -v base="$base" -v costs="$costs" -v steps="$steps" -v fail="$fail" -v hang="$hang" \
+LC_ALL=C awk -v toy="$toy" -v n="$n" -v base="$base" -v costs="$costs" -v steps="$steps" -v pages="$pages" -v fail="$fail" -v hang="$hang" \
 	-v crash="$crash" -v hidden="$hidden" -v broken="$broken" -v seed="$seed" -v unrelated="$unrelated" -v same="$same" \
 	-v revert="$revert" -v merges="$merges" -v phases="$phases" -v odd="$odd" '
 function set_of(list, set,	parts, k, i) {
@@ -82,7 +85,7 @@ function draw() { state = (state * 16807) % 2147483647; return state / 214748364
 BEGIN {
 	set_of(fail, is_fail); set_of(hang, is_hang); set_of(crash, is_crash); set_of(hidden, is_hidden)
 	set_of(unrelated, is_unrelated); set_of(same, is_same)
-	map_of(steps, " ", step); map_of(revert, " ", back); map_of(phases, ";", phase)
+	map_of(steps, " ", step); map_of(pages, " ", page_step); map_of(revert, " ", back); map_of(phases, ";", phase)
 	n_costs = split(costs, cost_list, ",")
 	state = seed % 2147483646 + 1
 	main_at = -1; side_at = -1
@@ -95,18 +98,20 @@ BEGIN {
 		if (role == 1) fork_at = main_at
 
 		c = parent >= 0 ? cost[parent] : base
+		f = parent >= 0 ? fresh[parent] : 0
 		t = parent >= 0 ? tune[parent] : 0
-		if (role == 4) c += cost[side_at] - cost[fork_at]
+		if (role == 4) { c += cost[side_at] - cost[fork_at]; f += fresh[side_at] - fresh[fork_at] }
 		if (n_costs) c = i < n_costs ? cost_list[i + 1] : cost_list[n_costs]
 		if (i in step) c += step[i]
+		if (i in page_step) f += page_step[i]
 		what = "tune"
-		if (i in back) { c = cost[back[i]]; t = tune[back[i]]; what = "revert to commit " back[i] }
+		if (i in back) { c = cost[back[i]]; f = fresh[back[i]]; t = tune[back[i]]; what = "revert to commit " back[i] }
 		else if (i in is_unrelated) what = "write notes"
 		else if (i in is_same) what = "reword a comment"
 		else t = i
 		if (role == 4) what = "merge side"
 		mode = drawn || (i in is_fail) ? "FAIL" : i in is_hang ? "HANG" : i in is_crash ? "CRASH" : i in is_hidden ? "HIDDEN" : "OK"
-		cost[i] = c; tune[i] = t
+		cost[i] = c; fresh[i] = f; tune[i] = t
 
 		subject = "commit " i ": " what
 		if (odd && i % 4 == 1) subject = subject " \"quoted\" '\''single'\'' $(touch x) `y` \\n"
@@ -131,6 +136,7 @@ BEGIN {
 		else {
 			if (i in is_same) inline_file("100644", "toy/comment.h", "/* reworded in " i " */")
 			inline_file("100644", "toy/cost.h", "#define COST " c)
+			inline_file("100644", "toy/pages.h", "#define PAGES " f)
 			inline_file("100644", "toy/tune.h", "#define TUNE " t)
 			inline_file("100644", "toy/mode.h", "#define TOY_" mode)
 			if (mode == "HANG" || (parent >= 0 && was[parent] == "HANG") || (role == 4 && was[side_at] == "HANG"))

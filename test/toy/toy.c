@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The toy subject: a malloc replacement whose cost per free is the number in cost.h. Each free runs
- * COST rounds of a dependent addition; all else is the same in every commit. mode.h says what is
- * wrong with a commit, tune.h makes its bytes its own, comment.h does not.
+ * COST rounds of a dependent addition, and every EVERY-th touches the PAGES fresh pages of pages.h,
+ * which instructions hardly see; all else is the same in every commit. mode.h says what is wrong
+ * with a commit, tune.h makes its bytes its own, comment.h does not.
  */
 #include "comment.h"
 #include "cost.h"
 #include "mode.h"
+#include "pages.h"
 #include "tune.h"
 
 #include <errno.h>
@@ -32,6 +34,8 @@
 #define N_CLASSES 20
 #define LARGE N_CLASSES
 #define CHUNK ((size_t)1 << 20)
+#define PAGE 4096
+#define EVERY 1024
 
 /* Sits before every block. start: the slot the block was cut from. */
 struct header {
@@ -43,7 +47,10 @@ _Static_assert(sizeof(struct header) == 16, "users stay 16-byte aligned");
 static _Thread_local struct slot {
 	struct slot *next;
 } * lists[N_CLASSES];
-static _Thread_local char *chunk, *chunk_end;
+static _Thread_local char *chunk, *chunk_end, *fresh, *fresh_end;
+static _Thread_local unsigned frees;
+/* Read when needed, so that the code around is the same for any number. */
+static const volatile int fresh_pages = PAGES;
 const unsigned toy_tune = TUNE;
 
 static void *pages(size_t n)
@@ -110,10 +117,27 @@ void *malloc(size_t size)
 	return block(size, 16);
 }
 
+/* Small pages, one fault each; never given back. */
+__attribute__((noinline)) static void touch(void)
+{
+	for (int i = fresh_pages; i > 0; i--, fresh += PAGE) {
+		if (fresh == fresh_end) {
+			fresh = pages(CHUNK);
+			if (!fresh)
+				__builtin_trap();
+			fresh_end = fresh + CHUNK;
+			madvise(fresh, CHUNK, MADV_NOHUGEPAGE);
+		}
+		*(volatile char *)fresh = 1;
+	}
+}
+
 void free(void *p)
 {
 	if (!p)
 		return;
+	if (++frees % EVERY == 0)
+		touch();
 	unsigned x = 0;
 	for (unsigned i = 0; i < COST; i++)
 		__asm__ volatile("" : "+r"(x));

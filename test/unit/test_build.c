@@ -863,6 +863,7 @@ static void links_are_caught(void **state)
 	(void)state;
 	must("git init -q -b main shapes; cd shapes; cp \"$TOY/toy.c\" toy.c; touch comment.h "
 	     "mode.h; echo '#define COST 3' > cost.h; echo '#define TUNE 1' > tune.h; "
+	     "echo '#define PAGES 0' > pages.h; "
 	     "echo '{ global: malloc; free; calloc; realloc; aligned_alloc; posix_memalign; "
 	     "malloc_usable_size; helper; local: *; };' > map; "
 	     "echo 'int helper(int x) { return x + 1; }' > helper.c; printf 'int "

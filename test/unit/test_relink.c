@@ -78,7 +78,7 @@ static int set_up(void **state)
 	must(make_program);
 	must("mkdir src; cp \"$TOY/toy.c\" src; cp \"$TOY/toy.mk\" src/Makefile; cd src; touch "
 	     "comment.h; echo '#define COST 5' > cost.h; "
-	     "echo '#define TUNE 1' > tune.h; touch mode.h; make -s install PREFIX=\"$PWD/../toy\" "
+	     "echo '#define TUNE 1' > tune.h; echo '#define PAGES 0' > pages.h; touch mode.h; make -s install PREFIX=\"$PWD/../toy\" "
 	     "CC=gcc; "
 	     "make -s install PREFIX=\"$PWD/../clang\" CC=clang; echo '#define TOY_HIDDEN' > "
 	     "mode.h; make -s install PREFIX=\"$PWD/../hidden\" CC=gcc");
