@@ -607,10 +607,7 @@ int claim_verify(struct project *p, const struct claims *c, const size_t *chosen
 		rc = rc ? rc : stored ? error_set(e, stored, "%s", kept.text) : 0;
 	}
 	if (v.session) {
-		int closed = session_close(v.session,
-			!rc	       ? "done"
-			: rc == -EINTR ? "interrupted"
-				       : "failed",
+		int closed = session_close(v.session, session_state(rc),
 			rc ? e->text : NULL, rc ? NULL : e);
 		rc = rc ? rc : closed;
 	}

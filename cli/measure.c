@@ -272,7 +272,7 @@ int measure_close(struct measure *m, int rc, struct error *e)
 	m->session = NULL;
 	if (!s)
 		return rc;
-	int kept = session_close(s, !rc ? "done" : rc == -EINTR ? "interrupted" : "failed", rc && e ? e->text : NULL, rc ? NULL : e);
+	int kept = session_close(s, session_state(rc), rc && e ? e->text : NULL, rc ? NULL : e);
 	return rc ? rc : kept;
 }
 

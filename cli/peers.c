@@ -361,7 +361,7 @@ int cmd_peers(int argc, char **argv)
 	else if (!rc)
 		rc = peers_print(&p, stdout, &e);
 	if (p.session) {
-		int kept = session_close(p.session, !rc ? "done" : rc == -EINTR ? "interrupted" : "failed", rc ? e.text : NULL, rc ? NULL : &e);
+		int kept = session_close(p.session, session_state(rc), rc ? e.text : NULL, rc ? NULL : &e);
 		rc = rc ? rc : kept;
 	}
 	int code = rc ? cli_cannot("peers", &e) : CLI_ANSWERED;

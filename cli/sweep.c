@@ -490,7 +490,7 @@ int cmd_sweep(int argc, char **argv)
 		rc = rc ? rc : stored ? error_set(&e, stored, "%s", kept.text) : 0;
 	}
 	if (s.session) {
-		int closed = session_close(s.session, !rc ? "done" : rc == -EINTR ? "interrupted" : "failed", rc ? e.text : NULL, rc ? NULL : &e);
+		int closed = session_close(s.session, session_state(rc), rc ? e.text : NULL, rc ? NULL : &e);
 		rc = rc ? rc : closed;
 	}
 	json_decref(request);

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "harness/scratch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -371,20 +372,16 @@ int callgrind_count(const struct callgrind_spec *spec, struct callgrind_result *
 	if (!callgrind_tool())
 		return error_set(e, -ENOENT, "valgrind's %s is not installed: run 'apt-get install valgrind'", TOOL);
 	const char *tmp = getenv("TMPDIR");
-	char *scratch = x_printf("%s/hakperf-callgrind-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	int rc = 0;
-	if (!mkdtemp(scratch)) {
-		rc = error_errno(e, errno, "cannot make a scratch folder %s", scratch);
-		free(scratch);
+	struct scratch scratch;
+	int rc = scratch_make(&scratch, tmp && *tmp ? tmp : "/tmp", e);
+	if (rc)
 		return rc;
-	}
 	struct repeat list[CALLGRIND_REPEATS_MAX];
-	begin_repeats(spec, list, repeats, scratch);
+	begin_repeats(spec, list, repeats, scratch.path);
 	for (unsigned i = 0; !rc && i < repeats; i++)
 		rc = take_repeat(&list[i], r, e);
 	end_repeats(list, repeats);
-	fs_remove(scratch, NULL);
-	free(scratch);
+	scratch_remove(&scratch);
 	if (rc < 0) {
 		callgrind_release(r);
 		return rc;

@@ -95,12 +95,8 @@ static int make_scratch(struct session *s, struct error *e)
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
 		if (!roots[i] || access(roots[i], W_OK | X_OK))
 			continue;
-		char *path = x_printf("%s/hakperf-XXXXXX", roots[i]);
-		if (mkdtemp(path)) {
-			s->scratch = path;
+		if (!scratch_make(&s->scratch, roots[i], NULL))
 			return 0;
-		}
-		free(path);
 	}
 	return error_set(e, -EACCES, "no folder to write fresh links into: /dev/shm and /tmp are not writable; set TMPDIR");
 }
@@ -137,6 +133,12 @@ int session_open(const struct session_options *o, struct session **out, struct e
 	return 0;
 }
 
+const char *session_state(int rc)
+{
+	/* A full disk is the machine's, not the question's. */
+	return !rc ? "done" : rc == -EINTR || rc == -ENOSPC ? "interrupted" : "failed";
+}
+
 int session_close(struct session *s, const char *state, const char *detail, struct error *e)
 {
 	if (!s)
@@ -154,9 +156,8 @@ int session_close(struct session *s, const char *state, const char *detail, stru
 	session_arm_release(&s->control[0]), session_arm_release(&s->control[1]);
 	for (size_t i = 0; i < s->n_cases; i++)
 		free(s->cases[i].program), free(s->cases[i].metric), free(s->cases[i].history), free(s->cases[i].cells);
-	if (s->scratch)
-		fs_remove(s->scratch, NULL);
-	free(s->arms), free(s->cases), free(s->scratch), free(s->metric), free(s->workloads), free(s->control_folder);
+	scratch_remove(&s->scratch);
+	free(s->arms), free(s->cases), free(s->metric), free(s->workloads), free(s->control_folder);
 	session_events_release(&s->events);
 	host_lock_drop(&s->lock);
 	free(s);

@@ -38,6 +38,9 @@ struct session_options { /* strings are copied */
 
 int session_open(const struct session_options *o, struct session **out, struct error *e);
 
+/* How a session that ended with rc is to be closed: "done", "failed", or "interrupted": asked again it goes on. */
+const char *session_state(int rc);
+
 /* state: done, interrupted or failed. Always releases; NULL is allowed. */
 int session_close(struct session *s, const char *state, const char *detail, struct error *e);
 

@@ -30,7 +30,7 @@ int session_arm_fill(struct session *s, struct arm_state *a, const struct sessio
 		.label = x_strdup(spec->label), .kind = spec->kind, .build = STORE_INT(spec->build_id), .commit = spec->commit_id,
 		.prefix = spec->prefix ? x_strdup(spec->prefix) : NULL,
 		.artifact = spec->artifact ? x_strdup(spec->artifact) : NULL,
-		.link_path = x_printf("%s/%s%s", s->scratch, link_name, spec->kind == RUN_PRELOAD ? ".so" : ""),
+		.link_path = x_printf("%s/%s%s", s->scratch.path, link_name, spec->kind == RUN_PRELOAD ? ".so" : ""),
 	};
 	size_t n_env = 0;
 	while (spec->environment && spec->environment[n_env])

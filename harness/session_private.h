@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "harness/host.h"
 #include "harness/relink.h"
+#include "harness/scratch.h"
 #include "harness/session.h"
 #include "harness/session_samples.h"
 #include "harness/stats.h"
@@ -65,7 +66,7 @@ struct session {
 	struct host_lock lock;
 	int cpus[CPUS_MAX];
 	size_t n_cpus;
-	char *scratch;
+	struct scratch scratch;
 	struct arm_state *arms;
 	size_t n_arms, cap_arms;
 	struct arm_state control[2]; /* without and with the extra instructions */

@@ -489,6 +489,16 @@ static void disturbances_are_read_back_as_they_were(void **state)
 	free(live.history), free(again.history), free(again.cells);
 }
 
+/* What the user can mend and ask again goes on. */
+static void states(void **state)
+{
+	(void)state;
+	assert_string_equal(session_state(0), "done");
+	assert_string_equal(session_state(-EINTR), "interrupted");
+	assert_string_equal(session_state(-ENOSPC), "interrupted");
+	assert_string_equal(session_state(-EIO), "failed");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -500,6 +510,7 @@ int main(void)
 		TEST(the_control_is_seen_and_the_difference_told),
 		TEST(a_failing_arm_is_an_outcome),
 		TEST(other_work_is_told_apart),
+		cmocka_unit_test(states),
 		TEST(disturbances_are_read_back_as_they_were),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
