@@ -347,7 +347,7 @@ int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 	if (!rc)
 		rc = ask(&b, result, e);
 	if (b.session) {
-		const char *state = !rc ? "done" : rc == -EINTR ? "interrupted" : "failed";
+		const char *state = session_state(rc);
 		char *text = *result ? json_dumps(*result, JSON_SORT_KEYS | JSON_COMPACT |
 								   JSON_REAL_PRECISION(12))
 				     : NULL;

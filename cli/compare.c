@@ -279,7 +279,7 @@ static void print_part(const struct verdict_beside *b)
 
 static void print_beside(const struct comparison *x)
 {
-	const struct verdict_beside *against = verdict_contradiction(&x->v, x->beside, x->n_beside);
+	const struct verdict_beside *against = verdict_contradiction(x->q.metric, &x->v, x->beside, x->n_beside);
 	struct buf same = { 0 }, open = { 0 };
 	char line[160];
 	for (size_t i = 0; i < x->n_beside; i++) {
@@ -481,7 +481,7 @@ int cmd_compare(int argc, char **argv)
 		exit_code = a.fail_on && x.v.a.verdict == STATS_REGRESSION ? CLI_FAIL_ON : CLI_ANSWERED;
 	}
 	if (x.session) {
-		int kept = session_close(x.session, !rc ? "done" : rc == -EINTR ? "interrupted" : "failed", rc ? e.text : NULL, rc ? NULL : &e);
+		int kept = session_close(x.session, session_state(rc), rc ? e.text : NULL, rc ? NULL : &e);
 		rc = rc ? rc : kept;
 	}
 	json_decref(request);

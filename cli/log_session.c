@@ -45,6 +45,15 @@ static int load_medians(struct page *p, int64_t id, struct session_page *d, stru
 	return store_medians(p->s, STORE_INT(id), d->kind, d->metric, &d->medians, e);
 }
 
+/* Where nobody asked for a metric, the one that its question was answered by. */
+static const char *judged_by(const struct session_page *d)
+{
+	for (size_t i = d->verdicts.n; i-- > 0;)
+		if (d->verdicts.items[i].v.primary)
+			return d->verdicts.items[i].v.metric;
+	return d->verdicts.n ? d->verdicts.items[d->verdicts.n - 1].v.metric : "ops_per_cpu_s";
+}
+
 static int load_session(struct page *p, int64_t id, const char *metric, struct session_page *d, struct error *e)
 {
 	*d = (struct session_page){ 0 };
@@ -59,7 +68,7 @@ static int load_session(struct page *p, int64_t id, const char *metric, struct s
 		rc = store_verdicts(p->s, id, &d->verdicts, e);
 	if (rc)
 		return rc;
-	d->metric = metric ? metric : d->session.items[0].metric ? d->session.items[0].metric : "ops_per_cpu_s";
+	d->metric = metric ? metric : d->session.items[0].metric ? d->session.items[0].metric : judged_by(d);
 	struct store_rows *r = rows_open(p->s, "SELECT unit FROM metric WHERE name = :name");
 	rows_bind_text(r, ":name", d->metric);
 	rc = rows_next(r, e);

@@ -206,9 +206,10 @@ static int worse(enum stats_verdict v)
 	return v == STATS_REGRESSION ? 1 : v == STATS_IMPROVEMENT ? -1 : 0;
 }
 
-const struct verdict_beside *verdict_contradiction(const struct verdict_answer *main, const struct verdict_beside *list, size_t n)
+const struct verdict_beside *verdict_contradiction(const char *metric, const struct verdict_answer *main, const struct verdict_beside *list, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	bool by_time = by_wall(metric) || !strcmp(metric, "ops_per_cpu_s") || !strcmp(metric, "cpu_ns");
+	for (size_t i = 0; by_time && i < n; i++) {
 		bool time = !strcmp(list[i].metric, "cpu_ns") || !strcmp(list[i].metric, "wall_ns");
 		if (time && worse(list[i].a.verdict) * worse(main->a.verdict) < 0)
 			return &list[i];

@@ -29,8 +29,11 @@ int verdict_beside(struct store *s, const struct verdict_question *q, const stru
 /* Keep them in the record, as descriptive. */
 int verdict_beside_store(struct store *s, const struct verdict_question *q, const struct verdict_beside *list, size_t n, struct error *e);
 
-/* The other time goes the other way, or the parts do: what people must be told. NULL: nothing contradicts. */
-const struct verdict_beside *verdict_contradiction(const struct verdict_answer *main, const struct verdict_beside *list, size_t n);
+/*
+ * An answer by a metric of time, and the other time goes the other way, or the parts do: what people must be told. NULL: nothing
+ * contradicts; other metrics may well differ from time.
+ */
+const struct verdict_beside *verdict_contradiction(const char *metric, const struct verdict_answer *main, const struct verdict_beside *list, size_t n);
 
 /*
  * One arm's layout spread (sd, log units) of a case on this machine, learnt from A/A pairs of sessions that redrew their links and of

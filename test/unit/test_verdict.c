@@ -330,7 +330,8 @@ static void the_rest_is_told_apart(void **state)
 	const struct verdict_beside *wall = find(list, n, "wall_ns", "run"), *slope = find(list, n, "cpu_ns", "slope");
 	assert_int_equal(wall->a.verdict, STATS_IMPROVEMENT);
 	assert_true(wall->before == 3000 && wall->after == 2000);
-	assert_ptr_equal(verdict_contradiction(&a, list, n), wall);
+	assert_ptr_equal(verdict_contradiction("cpu_ns", &a, list, n), wall);
+	assert_null(verdict_contradiction("page_faults", &a, list, n));
 	assert_int_equal(slope->a.verdict, STATS_NO_CHANGE);
 	assert_int_equal(slope->a.log.n, 29);
 	assert_true(fabs(slope->before - 1) < 1e-12 && fabs(slope->after - 1) < 1e-12);
