@@ -18,6 +18,8 @@
 /* Layout spread of one link in log units, where a subject cannot be relinked: as of function orders
  * of one object file. */
 #define LAYOUT_SD 0.01
+/* What the harness may favour the reference by, in log units; A/A pairs would tell of more. */
+#define LEVEL_SD 0.002
 
 static json_t *options_json(struct bisect *b)
 {
@@ -42,9 +44,10 @@ static json_t *options_json(struct bisect *b)
 	if (!store_costs(b->o->store, machine, case_id, &build_ns, &run_ns, NULL) &&
 	    build_ns.known && run_ns.known && run_ns.v > 0)
 		build_cost = build_ns.v / (2 * run_ns.v);
-	return json_pack("{s:f, s:f, s:b, s:f, s:f, s:b, s:f, s:f, s:i, s:b, s:b}", "confidence",
+	return json_pack("{s:f, s:f, s:b, s:f, s:f, s:f, s:b, s:f, s:f, s:i, s:b, s:b}", "confidence",
 			 b->o->confidence > 0 ? b->o->confidence : d.confidence, "delta", delta,
 			 "exact", b->exact, "noise_sd", noise_sd, "noise_dof", noise_dof,
+			 "level_sd", b->exact || fixed ? 0 : LEVEL_SD,
 			 "fixed_layout", fixed, "layout_sd", fixed ? LAYOUT_SD : 0, "build_cost",
 			 build_cost, "max_steps", 0, "staircase", b->o->all, "first_parent",
 			 b->o->first_parent);

@@ -103,6 +103,7 @@ int bisect_search_open(const struct range *r, const json_t *open, struct search 
 	so.exact = yes(o, "exact");
 	so.noise_sd = number(o, "noise_sd");
 	so.noise_dof = number(o, "noise_dof");
+	so.level_sd = number(o, "level_sd");
 	so.layout = yes(o, "fixed_layout") ? SEARCH_LAYOUT_FIXED : SEARCH_LAYOUT_REDRAWN;
 	so.layout_sd = number(o, "layout_sd");
 	so.build_cost = number(o, "build_cost");

@@ -36,11 +36,11 @@ static int check_options(const struct search_options *o, struct error *e)
 	if (!(o->confidence > 0.5 && o->confidence < 1))
 		return error_set(e, -EINVAL, "search: confidence %g is not between 0.5 and 1",
 				 o->confidence);
-	if (!(o->delta >= 0) || !(o->noise_sd >= 0) || !(o->layout_sd >= 0) ||
-	    !(o->build_cost >= 0))
+	if (!(o->delta >= 0) || !(o->noise_sd >= 0) || !(o->level_sd >= 0) ||
+	    !(o->layout_sd >= 0) || !(o->build_cost >= 0))
 		return error_set(
 			e, -EINVAL,
-			"search: delta, noise, layout and build cost must not be negative");
+			"search: delta, noise, level, layout and build cost must not be negative");
 	if (!(o->no_step >= 0 && o->no_step < 1) || !(o->several >= 0 && o->several < 1))
 		return error_set(e, -EINVAL,
 				 "search: prior probabilities must lie between 0 and 1");
@@ -316,9 +316,13 @@ static bool ends_saturated(const struct search *s)
 	       (double)s->slot[s->slot_of[s->bad]].n > enough;
 }
 
+/* One more of the two that less is known of. */
 static struct search_action measure(const struct search *s, uint32_t a, uint32_t b)
 {
-	bool second = s->slot[s->slot_of[b]].n < s->slot[s->slot_of[a]].n;
+	double known_a, known_b;
+	search_own_level(s, a, &known_a);
+	search_own_level(s, b, &known_b);
+	bool second = known_b < known_a;
 	return (struct search_action){ SEARCH_MEASURE, second ? b : a, s->n_accepted > 0, 0, 1, 0 };
 }
 

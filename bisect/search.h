@@ -30,7 +30,7 @@
  *
  * Steps found already are in the sum with unknown sizes; the hypotheses are "no further step", "one
  * at c", and, where several are allowed, "at c and at c'". Levels and sizes have normal priors that
- * scale with the noise, the noise variance an inverse-gamma one, so each hypothesis has a Student-t
+ * scale with the noise (flat for levels, but for one whose spread about 0 is known), the noise variance an inverse-gamma one, so each hypothesis has a Student-t
  * marginal in closed form and is judged by its own predictive (O'Hagan and Forster, Kendall's
  * Advanced Theory of Statistics 2B, chapter 11). offset_i is one draw per build of known spread
  * where layout is fixed, absent where it is redrawn per run.
@@ -80,6 +80,12 @@ struct search_options {
 	bool exact; /* one observation per commit tells all; delta is the threshold of a step */
 	double noise_sd;  /* prior guess of one log-ratio's sd; 0: nothing known */
 	double noise_dof; /* what the guess is worth, in observations; 0 with noise_sd set: 50 */
+	/*
+	 * Prior sd of the level about 0, in log-ratio; 0: nothing known. The good end against itself
+	 * is level by construction, so where it is the reference, and links are drawn anew, only what
+	 * the harness may favour one place by is left.
+	 */
+	double level_sd;
 	enum search_layout layout;
 	double layout_sd;    /* of the offset per build, in log-ratio; used where layout is fixed */
 	double outlier_rate; /* prior share of outliers; default 0.01; negative: none, pure normal

@@ -234,8 +234,11 @@ static void shares_inside(struct look *k, uint32_t commit)
  */
 static double patience(const struct search *s)
 {
-	double snr2 = fmax(0.05, 1 / s->shrink - 9);
-	return 0.6 + fmin(3, 0.4 / snr2);
+	double d = 0, sd = 0;
+	search_ends(s, &d, &sd);
+	/* The square of a noisy difference is too large by its variance. */
+	double snr2 = s->scale2 > 0 ? (d * d - sd * sd) / s->scale2 : 0;
+	return 0.6 + fmin(3, 0.4 / fmax(0.05, snr2));
 }
 
 static void consider_new(struct look *k)

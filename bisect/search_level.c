@@ -21,13 +21,20 @@ static bool within(const struct search *s, uint32_t lo, uint32_t hi)
 	return true;
 }
 
+double search_own_level(const struct search *s, uint32_t commit, double *precision)
+{
+	const struct search_sum *t = &s->slot[s->slot_of[commit]].sum;
+	double known = commit == s->good ? s->level : 0;
+	*precision = t->precision + known;
+	return t->mean * t->precision / *precision;
+}
+
 /* Of two commits that were measured against the reference, and its sd. */
 static double slot_difference(const struct search *s, uint32_t lo, uint32_t hi, double *sd)
 {
-	const struct search_sum *a = &s->slot[s->slot_of[lo]].sum,
-				*b = &s->slot[s->slot_of[hi]].sum;
-	*sd = sqrt(s->scale2 * (1 / a->precision + 1 / b->precision));
-	return b->mean - a->mean;
+	double a, b, before = search_own_level(s, lo, &a), after = search_own_level(s, hi, &b);
+	*sd = sqrt(s->scale2 * (1 / a + 1 / b));
+	return after - before;
 }
 
 static bool same_steps(const struct search *s, uint32_t a, uint32_t b)
@@ -43,6 +50,9 @@ bool search_ends(const struct search *s, double *d, double *sd)
 {
 	uint32_t g = s->slot_of[s->good], b = s->slot_of[s->bad];
 	if (g == SEARCH_NONE || b == SEARCH_NONE || !s->n_comp)
+		return false;
+	/* A slot that is new has no sums before the next posterior. */
+	if (!(s->slot[g].sum.precision > 0) || !(s->slot[b].sum.precision > 0))
 		return false;
 	*d = slot_difference(s, s->good, s->bad, sd);
 	return true;

@@ -10,6 +10,8 @@
 
 /* Width of the outliers' part of the mixture, in noise sds. */
 static const double WIDE = 10;
+/* Prior precision of what nothing is known of. */
+static const double FLAT = 1e-9;
 /* Pairs of steps are looked for among this many classes at most: those most probable alone. */
 enum { PAIR_CLASSES = 40 };
 
@@ -158,9 +160,18 @@ static void slot_design(const struct search *s, const struct search_component *c
 	design(s, t->commit, t->beside, t->level, slot_bit(s, c->a, m), slot_bit(s, c->b, m), c, x);
 }
 
+/* Prior precision of a column, in units of 1 / noise variance: of a level that nothing is known of,
+ * next to none. */
+static double prior_precision(const struct search *s, size_t column)
+{
+	if (column >= s->n_levels)
+		return s->shrink;
+	return column ? FLAT : s->level;
+}
+
 /*
  * Evidence of one component for given weights, up to a factor common to all: with Λ the prior
- * precision (0 for the level, `shrink` for steps) |Λ|^½ |X'WX + Λ|^-½ (ν₀ s₀² + y'Wy - b'(X'WX +
+ * precision (next to 0 for levels, `shrink` for steps) |Λ|^½ |X'WX + Λ|^-½ (ν₀ s₀² + y'Wy - b'(X'WX +
  * Λ)^-1 b)^-(ν₀+n)/2,  b = X'Wy.
  */
 static double fit(const struct search *s, struct search_component *c, const struct search_sum *sum)
@@ -188,7 +199,7 @@ static double fit(const struct search *s, struct search_component *c, const stru
 		for (size_t j = 0; j <= i; j++) {
 			double v = ai[j];
 			if (i == j)
-				v += i >= s->n_levels ? s->shrink : 1e-9;
+				v += prior_precision(s, i);
 			for (size_t k = 0; k < j; k++)
 				v -= row[k] * other[k];
 			row[j] = i == j ? sqrt(v) : v / other[j];
@@ -398,12 +409,11 @@ static void normalise(struct search *s)
  */
 static void learn_shrink(struct search *s)
 {
-	uint32_t good = s->slot_of[s->good], bad = s->slot_of[s->bad];
+	double d, sd, noise2 = s->scale2 > 0 ? s->scale2 : s->o.noise_sd * s->o.noise_sd;
+	s->level = s->o.level_sd > 0 && noise2 > 0 ? noise2 / (s->o.level_sd * s->o.level_sd) : FLAT;
 	s->shrink = 1.0 / 9;
-	if (good == SEARCH_NONE || bad == SEARCH_NONE || !(s->scale2 > 0))
-		return;
-	double d = s->slot[bad].sum.mean - s->slot[good].sum.mean;
-	s->shrink = 1 / (9 + d * d / s->scale2);
+	if (s->scale2 > 0 && search_ends(s, &d, &sd))
+		s->shrink = 1 / (9 + d * d / s->scale2);
 }
 
 static void components(struct search *s)
@@ -413,7 +423,8 @@ static void components(struct search *s)
 	for (size_t m = 0; m < s->n_slots; m++)
 		slot_sum(s, m, s->scratch, &s->all[m]);
 	learn_shrink(s);
-	s->dof = noise_dof(s) + (double)(s->n_obs - s->n_levels);
+	/* A flat level takes one observation. */
+	s->dof = noise_dof(s) + (double)(s->n_obs - s->n_levels + (s->level > 1));
 	s->n_comp = 0;
 	/* A further step is as likely as `several` says, once one has been accepted. */
 	double none = s->n_accepted ? 1 - s->o.several : s->o.no_step;

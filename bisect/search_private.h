@@ -102,6 +102,7 @@ struct search {
 	double *scratch;	      /* by observation */
 	struct search_sum *sum, *all; /* by slot: scratch; without any outlier */
 	double shrink;	/* 1 / prior variance of a step, in units of 1 / noise variance */
+	double level;	/* the same of the level of the search's own reference, about 0 */
 	double entropy; /* bits, of the place of one step at commit level */
 
 	struct search_accepted accepted[SEARCH_STEPS_MAX];
@@ -160,6 +161,10 @@ void search_settle(struct search *s);
 double search_probability(const struct search *s, uint32_t h);
 uint32_t search_most_probable(const struct search *s, double *p);
 double search_no_step(const struct search *s);
+
+/* search_level.c: what is known of a measured commit's own level: its mean, and its precision in units
+ * of 1 / noise variance. */
+double search_own_level(const struct search *s, uint32_t commit, double *precision);
 
 /*
  * search_level.c: measured commits that have the same accepted steps should be level. Difference of

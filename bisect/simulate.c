@@ -248,6 +248,7 @@ static int run_search(struct history *h, struct simulate_result *r, struct outco
 	double left = o->drift * o->drift * (o->drift_unpaired ? 1 : 2 * (1 - o->drift_rho));
 	so.noise_sd = o->spread_known ? sqrt(1 + redrawn * redrawn + left) : 0;
 	so.noise_dof = 1000;
+	so.level_sd = o->level_known && !o->layout_fixed ? 0.02 : 0;
 	if (o->layout > 0 && o->layout_fixed) {
 		so.layout = SEARCH_LAYOUT_FIXED;
 		so.layout_sd = o->layout * o->snr;
@@ -417,7 +418,7 @@ int simulate_plan(size_t commits, double noise_sd, double change, double confide
 	o.snr = fabs(change) / noise_sd;
 	o.seed = seed;
 	o.confidence = confidence;
-	o.spread_known = true;
+	o.spread_known = o.level_known = true;
 	o.build_cost = build_s / measure_s;
 	struct simulate_result r = { 0 };
 	int rc = simulate_run(&o, 0, trials, &r, e);

@@ -34,6 +34,8 @@ struct simulate_options {
 	bool layout_fixed;   /* per build; else drawn anew per run */
 	size_t steps; /* 1 to 16, or SIMULATE_NO_STEP: all of height snr, same sign; default 1 */
 	bool spread_known; /* the search is told the noise's sd, as learnt from stored rounds */
+	bool level_known;  /* and that the reference is the good end, so that commits without the step are
+			      level with it */
 	double build_cost; /* default 10 */
 	double confidence; /* default 0.95 */
 	double delta;	   /* in noise sds; default snr / 4 */

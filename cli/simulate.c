@@ -30,6 +30,7 @@ const char help_simulate[] =
 	"  --build-cost C   of a build, in measurements (10)\n"
 	"  --confidence P   posterior at which a commit is named (0.95)\n"
 	"  --spread WHICH   known or unknown: is the search told the noise's sd? (unknown)\n"
+	"  --level WHICH    known or unknown: is it told that the reference is the good end, as in a bisect? (unknown)\n"
 	"  --bisect R       git bisect instead: R repeats a commit, against the ends' midpoint\n"
 	"  --json           machine-readable\n";
 
@@ -61,13 +62,14 @@ static json_t *bins_json(const struct simulate_result *r)
 static json_t *request_json(const struct simulate_options *o)
 {
 	return json_pack(
-		"{s:I, s:f, s:I, s:I, s:b, s:f, s:f, s:f, s:f, s:b, s:I, s:f, s:f, s:s, s:s}",
+		"{s:I, s:f, s:I, s:I, s:b, s:f, s:f, s:f, s:f, s:b, s:I, s:f, s:f, s:s, s:s, s:s}",
 		"commits", (json_int_t)o->commits, "snr", o->snr, "trials", (json_int_t)o->trials,
 		"seed", (json_int_t)o->seed, "merges", o->merges, "broken", o->broken, "outliers",
 		o->outliers, "drift", o->drift, "layout", o->layout, "layout_fixed",
 		o->layout_fixed, "steps", (json_int_t)(o->steps == SIMULATE_NO_STEP ? 0 : o->steps),
 		"build_cost", o->build_cost, "confidence", o->confidence, "spread",
-		o->spread_known ? "known" : "unknown", "answer",
+		o->spread_known ? "known" : "unknown", "level",
+		o->level_known ? "known" : "unknown", "answer",
 		o->answer == SIMULATE_BISECT ? "git bisect" : "search");
 }
 
@@ -118,6 +120,7 @@ int cmd_simulate(int argc, char **argv)
 		{ "build-cost", required_argument, NULL, 'c' },
 		{ "confidence", required_argument, NULL, 'p' },
 		{ "spread", required_argument, NULL, 'w' },
+		{ "level", required_argument, NULL, 'v' },
 		{ "bisect", required_argument, NULL, 'g' },
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
@@ -146,6 +149,10 @@ int cmd_simulate(int argc, char **argv)
 		case 'w':
 			o.spread_known = !strcmp(optarg, "known");
 			ok = o.spread_known || !strcmp(optarg, "unknown");
+			break;
+		case 'v':
+			o.level_known = !strcmp(optarg, "known");
+			ok = o.level_known || !strcmp(optarg, "unknown");
 			break;
 		case 'g':
 			ok = cli_number(optarg, 1, 1000, &v), o.repeats = v,

@@ -469,6 +469,41 @@ static void pairs_of_an_earlier_search_help(void **state)
 			 cost[1], cost[2], cost[0]);
 }
 
+/* Where the reference is the good end, nothing has to be learnt of the level, and little is lost where
+ * the harness favours it a little. */
+static void a_known_level_saves_measurements(void **state)
+{
+	(void)state;
+	static const double level_sd[] = { 0, 0.001, 0.001 }, bias[] = { 0, 0, 0.002 };
+	enum { TRIALS = 40 };
+	size_t cost[3] = { 0 }, wrong[3] = { 0 };
+	for (int way = 0; way < 3; way++) {
+		for (int trial = 0; trial < TRIALS; trial++) {
+			struct search_options o = search_defaults();
+			struct search_result r;
+			line(&world, 129);
+			steps(&world, "90+0.02");
+			for (size_t i = 0; i < world.n; i++)
+				world.offset[i] = bias[way];
+			world.sd = o.noise_sd = 0.02;
+			o.max_steps = 1;
+			o.level_sd = level_sd[way];
+			struct search *s = opened(&world, &o, false);
+			run(&world, s, false, &r);
+			wrong[way] += r.steps[0].commit != 90;
+			cost[way] += r.measurements;
+			if (way && world.measured[0] > 2)
+				fail_msg("the good end was measured %zu times", world.measured[0]);
+			search_result_release(&r);
+			search_close(s);
+		}
+		assert_true(wrong[way] * 10 <= TRIALS);
+	}
+	if (cost[1] * 20 > cost[0] * 19 || cost[2] > cost[0])
+		fail_msg("%zu measurements with a known level, %zu with one a little off, %zu without",
+			 cost[1], cost[2], cost[0]);
+}
+
 /* One build repeated for ever cannot make the search sure where its layout's offset stays. */
 static void a_fixed_layout_abstains(void **state)
 {
@@ -501,6 +536,20 @@ static void a_fixed_layout_abstains(void **state)
 			 named, wrong, held, trials);
 }
 
+/* Of a step at c, against one elsewhere or none. */
+static double odds_of(struct search *s, uint32_t c, double *p)
+{
+	struct search_result r;
+	double others = 0;
+	search_posterior(s, p);
+	search_get_result(s, &r);
+	for (size_t i = 0; i < 65; i++)
+		others += i == c ? 0 : p[i];
+	others += r.no_step;
+	search_result_release(&r);
+	return p[c] / others;
+}
+
 static void a_verdict_against_the_culprit_is_evidence(void **state)
 {
 	(void)state;
@@ -509,6 +558,7 @@ static void a_verdict_against_the_culprit_is_evidence(void **state)
 	line(&world, 65);
 	steps(&world, "40+0.06");
 	world.sd = o.noise_sd = 0.02;
+	o.max_steps = 1;
 	struct search *s = opened(&world, &o, false);
 	run(&world, s, false, &r);
 	assert_true(r.steps[0].commit == 40 && r.steps[0].named);
@@ -517,12 +567,16 @@ static void a_verdict_against_the_culprit_is_evidence(void **state)
 	/* Beside its parent it showed nothing: that counts as much as what was measured before. */
 	for (int k = 0; k < 60; k++)
 		search_observe_beside(s, 40, 39, gsl_ran_gaussian_ziggurat(world.rng, 0.02));
-	search_posterior(s, p);
-	double beside = p[40];
+	search_get_result(s, &r);
+	double beside = r.steps[0].commit == 40 ? r.steps[0].size : 0;
+	search_result_release(&r);
+	double before = odds_of(s, 40, p);
 	search_verdict(s, 40, false, 0.01);
-	search_posterior(s, p);
-	if (!(beside < 0.9 || p[40] < 0.9))
-		fail_msg("at %g beside its parent, at %g after the verdict", beside, p[40]);
+	double after = odds_of(s, 40, p);
+	/* Its size shrinks with the pairs, and the verdict takes a hundredth of its odds. */
+	if (!(fabs(beside) < 0.055) || !(after < 0.02 * before && after > 0.005 * before))
+		fail_msg("size %g beside its parent; odds %g, %g after the verdict", beside, before,
+			 after);
 	search_close(s);
 	s = opened(&world, &o, false);
 	run(&world, s, false, &r);
@@ -615,6 +669,7 @@ int main(void)
 		cmocka_unit_test(equal_code_is_cleared),
 		cmocka_unit_test(a_search_is_taken_up_again),
 		cmocka_unit_test(pairs_of_an_earlier_search_help),
+		cmocka_unit_test(a_known_level_saves_measurements),
 		cmocka_unit_test(a_fixed_layout_abstains),
 		cmocka_unit_test(a_verdict_against_the_culprit_is_evidence),
 		cmocka_unit_test(an_unknown_end_says_what_would_help),
