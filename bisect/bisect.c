@@ -156,6 +156,9 @@ static json_t *ends_result(struct bisect *b)
 {
 	const struct stats_answer *a = &b->ends.a;
 	char why[400];
+	if (b->ends_same)
+		return bisect_result(b, "no difference",
+				     "good and bad load the same bytes: nothing that runs changed between them");
 	if (!b->exact && a->verdict == STATS_INVALID)
 		return bisect_result(b, "invalid", b->ends.detail);
 	if (b->exact || a->verdict == STATS_NO_CHANGE)
@@ -178,6 +181,12 @@ static int ends(struct bisect *b, bool *differ, bool *better, struct error *e)
 	int rc = need_end(b, 0, "good", e);
 	if (!rc)
 		rc = need_end(b, b->range.n - 1, "bad", e);
+	b->ends_same = !rc && !b->o->all && bisect_same_code(&b->commits[0].build, &b->commits[b->range.n - 1].build);
+	if (b->ends_same)
+		return bisect_step(b, "ends", BISECT_NONE,
+				   json_pack("{s:s, s:f, s:b}", "verdict", "no change", "ratio", 1.0,
+					     "differ", false),
+				   e);
 	if (!rc)
 		rc = b->exact ? bisect_exact_ends(b, differ, e) : bisect_timed_ends(b, differ, e);
 	if (!rc && automatic)

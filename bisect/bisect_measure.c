@@ -52,7 +52,7 @@ static int record_commit(struct bisect *b, size_t i, struct error *e)
 	return rc;
 }
 
-static bool loads_the_same(const struct build *x, const struct build *y)
+bool bisect_same_code(const struct build *x, const struct build *y)
 {
 	return x->outcome == BUILD_OK && y->outcome == BUILD_OK && x->loaded_hash[0] &&
 	       !strcmp(x->loaded_hash, y->loaded_hash);
@@ -68,7 +68,7 @@ static int tell_if_same(struct bisect *b, size_t i, struct error *e)
 		return 0;
 	for (size_t k = 0; k < r->n_parents; k++)
 		if (!b->commits[r->parents[k]].tried ||
-		    !loads_the_same(&c->build, &b->commits[r->parents[k]].build))
+		    !bisect_same_code(&c->build, &b->commits[r->parents[k]].build))
 			return 0;
 	c->same = true;
 	return told(b, "same", i, json_object(), false, e);

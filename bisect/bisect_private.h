@@ -55,6 +55,7 @@ struct bisect {
 	uint64_t building_ns;	    /* of this sitting, which the limit does not count */
 	struct verdict_answer ends; /* by ends_metric: time, or the one that was asked for */
 	bool ends_timed;
+	bool ends_same; /* they load the same bytes, and nobody asked for what lies between */
 	const char *ends_metric;
 	struct bisect_proof *proofs;
 	size_t n_proofs;
@@ -73,6 +74,9 @@ double bisect_used(const struct bisect *b);
 bool bisect_out_of_time(const struct bisect *b);
 
 /* ---- bisect_measure.c ---- */
+
+/* Both built, and nothing that is loaded differs. */
+bool bisect_same_code(const struct build *x, const struct build *y);
 
 /* Build (or find) commit i and make it an arm; *ok false when it is broken. */
 int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e);

@@ -49,14 +49,14 @@ static json_t *time_json(const struct verdict_answer *a, const char *metric)
 		(json_int_t)a->a.more_rounds, "aa_sd", real(a->aa.sd));
 }
 
-static json_t *exact_json(const struct bisect *b, double before, double after)
+static json_t *exact_json(const struct bisect *b, size_t at, double before, double after)
 {
 	const char *verdict = before == after  ? "no change"
 			      : after > before ? "regression"
 					       : "improvement";
 	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "value",
 			 real(after / before), "before", real(before), "after", real(after), "per",
-			 b->commits[0].exact.whole_process ? "run" : "operation", "unit", "ratio",
+			 b->commits[at].exact.whole_process ? "run" : "operation", "unit", "ratio",
 			 "metric", BISECT_EXACT, "source", "callgrind", "lo", real(after / before),
 			 "hi", real(after / before), "verdict", verdict);
 }
@@ -76,7 +76,7 @@ static json_t *proofs_json(const struct bisect *b, size_t c, const struct bisect
 		json_t *j = json_pack(
 			"{s:o, s:o, s:o}", "parent", bisect_commit_json(b, p->parent),
 			"instructions",
-			p->counted ? exact_json(b, p->exact_before, p->exact_after) : json_null(),
+			p->counted ? exact_json(b, c, p->exact_before, p->exact_after) : json_null(),
 			"time", p->timed ? time_json(&p->time, timed_metric) : json_null());
 		if (own && p->timed)
 			json_object_set_new(j, "metric", time_json(&p->own, b->metric));
@@ -302,7 +302,7 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 	if (b->commits[0].exact.counted && b->commits[last].exact.counted)
 		json_object_set_new(
 			ends, "instructions",
-			exact_json(b, b->commits[0].exact.per_op, b->commits[last].exact.per_op));
+			exact_json(b, 0, b->commits[0].exact.per_op, b->commits[last].exact.per_op));
 	if (b->ends_timed)
 		json_object_set_new(ends, "time", time_json(&b->ends, b->ends_metric));
 	json_t *j = json_object();
@@ -346,7 +346,7 @@ json_t *bisect_result(struct bisect *b, const char *outcome, const char *why)
 					    : "unclear"));
 	if (b->search && !b->exact && isfinite(r.hidden))
 		json_object_set_new(j, "hidden", real(expm1(r.hidden)));
-	if (!strcmp(outcome, "no difference") || !strcmp(outcome, "cannot tell")) {
+	if (!b->ends_same && (!strcmp(outcome, "no difference") || !strcmp(outcome, "cannot tell"))) {
 		json_t *elsewhere = NULL;
 		/* Only an offer: the answer stands without it. */
 		if (!bisect_elsewhere(b, &elsewhere, NULL))

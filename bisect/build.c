@@ -6,6 +6,7 @@
 #include "bisect/build_cache.h"
 #include "bisect/build_manifest.h"
 #include "bisect/linkcatch.h"
+#include "bisect/loaded.h"
 #include "bisect/sandbox.h"
 #include "harness/artifact.h"
 #include "harness/probe.h"
@@ -58,7 +59,8 @@ int build_key(struct build_cache *c, struct history *h, const struct history_com
 	if (rc)
 		return rc;
 	struct buf text = { 0 };
-	buf_printf(&text, "hakperf build 1\n%s\n%s", tree, t->text);
+	buf_printf(&text, "hakperf build %d\n%s\n%s", r->kind == RECIPE_PRELOAD ? 1 : 2, tree,
+		   t->text);
 	recipe_canonical(r, &text);
 	hash_bytes(text.data, text.len, hex);
 	buf_release(&text);
@@ -364,6 +366,9 @@ static int judge_artifact(struct making *m, struct error *e)
 	if (!rc && m->b->outcome == BUILD_NONE) {
 		m->b->outcome = BUILD_OK;
 		try_relink(m);
+		/* A program, and a library that looks beside itself, load more than the artifact. */
+		if (m->recipe->kind != RECIPE_PRELOAD || a.origin)
+			rc = loaded_of_prefix(m->prefix, m->b->loaded_hash, e);
 	}
 	free(artifact);
 	return rc;

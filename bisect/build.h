@@ -45,7 +45,8 @@ struct build {
 	char *sandbox;		    /* "bubblewrap" or "plain" */
 	uint64_t wall_ns;	    /* of the build */
 	char file_hash[HASH_HEX];   /* of the artifact's bytes */
-	char loaded_hash[HASH_HEX]; /* of what a program loads: see harness/artifact.h */
+	char loaded_hash[HASH_HEX]; /* of what a program loads: of a library to be preloaded that file, else the
+				       prefix; see harness/artifact.h and bisect/loaded.h */
 	char *build_id;		    /* "" without one */
 	bool relinkable;	    /* harness/relink.h can draw fresh layouts */
 	bool canonical;		    /* replaying the link gives the artifact byte for byte */
