@@ -27,16 +27,23 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 }
 
 @test "exact: equal ends have no culprit; between them every step of the staircase, the largest first" {
-	toy "$BATS_TEST_TMPDIR/stairs" --commits 5 --step 2=90 --step 3=-20 --revert 4=1
-	ask c0 c4 "${exact[@]}"
+	toy "$BATS_TEST_TMPDIR/stairs" --commits 6 --step 2=90 --step 4=-20 --revert 5=1
+	ask c0 c5 "${exact[@]}"
 	[ "$status" = 0 ]
 	holds 'r["outcome"] == "no difference"' 'r["culprits"] == []' 'r["elsewhere"] == []' 'r["measurements"] == 2'
-	ask c0 c4 "${exact[@]}" --all
-	holds 'r["outcome"] == "culprits"' '[c["commit"] for c in r["culprits"]] == [id[c] for c in ("c2", "c4", "c3")]' \
+	ask c0 c5 "${exact[@]}" --all
+	holds 'r["outcome"] == "culprits"' '[c["commit"] for c in r["culprits"]] == [id[c] for c in ("c2", "c5", "c4")]' \
 		'[c["direction"] for c in r["culprits"]] == ["regression", "improvement", "improvement"]'
 	# Ends that differ: the same steps, without being asked for all.
-	ask c0 c3 "${exact[@]}"
-	holds '[c["commit"] for c in r["culprits"]] == [id["c2"], id["c3"]]' 'r["builds"] == 0'
+	ask c0 c4 "${exact[@]}"
+	holds '[c["commit"] for c in r["culprits"]] == [id["c2"], id["c4"]]' 'r["builds"] == 0'
+	# A better bad end is said to be one, and searched on request.
+	ask c2 c4 "${exact[@]}"
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "improvement"' 'r["culprits"] == []' '"--improvement" in r["why"]'
+	ask c2 c4 "${exact[@]}" --improvement --fail-on regression
+	[ "$status" = 0 ]
+	holds 'r["culprits"][0]["commit"] == id["c4"]' 'r["culprits"][0]["direction"] == "improvement"'
 }
 
 @test "exact: broken commits widen the answer, they do not mislead it; a part of it later, and a replay" {
@@ -53,29 +60,19 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 }
 
 @test "exact: merges, and first parents alone" {
-	toy "$BATS_TEST_TMPDIR/merges" --commits 7 --merges --step 2=30
-	ask c0 c6 "${exact[@]}"
+	toy "$BATS_TEST_TMPDIR/merges" --commits 6 --merges --step 2=30
+	ask c0 c5 "${exact[@]}"
 	holds 'r["culprits"][0]["commit"] == id["c2"]'
 	# Commit 2 stands on a side branch that 4 merges.
-	ask c0 c6 "${exact[@]}" --first-parent
+	ask c0 c5 "${exact[@]}" --first-parent
 	holds 'r["culprits"][0]["commit"] == id["c4"]'
 }
 
-@test "a better bad end is said to be one, and searched on request" {
-	toy "$BATS_TEST_TMPDIR/better" --commits 3 --base 60 --step 2=-40
-	ask c0 c2 "${exact[@]}"
-	[ "$status" = 0 ]
-	holds 'r["outcome"] == "improvement"' 'r["culprits"] == []' '"--improvement" in r["why"]'
-	ask c0 c2 "${exact[@]}" --improvement --fail-on regression
-	[ "$status" = 0 ]
-	holds 'r["culprits"][0]["commit"] == id["c2"]' 'r["culprits"][0]["direction"] == "improvement"'
-}
-
 @test "auto searches by the exact count where time agrees" {
-	toy "$BATS_TEST_TMPDIR/auto" --commits 4 --step 2=200
-	ask c0 c3 --max-time 60s --no-account
+	toy "$BATS_TEST_TMPDIR/auto" --commits 3 --step 1=200
+	ask c0 c2 --max-time 60s --no-account
 	[ "$status" = 0 ]
-	holds 'r["metric"] == "instructions_exact"' 'r["culprits"][0]["commit"] == id["c2"]' \
+	holds 'r["metric"] == "instructions_exact"' 'r["culprits"][0]["commit"] == id["c1"]' \
 		'r["culprits"][0]["proofs"][0]["time"]["verdict"] == "regression"' 'r["ends"]["time"]["metric"] == "ops_per_cpu_s"'
 }
 
@@ -91,7 +88,7 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 
 @test "throughput: a killed bisect goes on where it was, to a culprit that is proved in time" {
 	toy "$BATS_TEST_TMPDIR/killed" --commits 14 --step 9=200
-	local first rounds pid timed=(--metric ops_per_cpu_s --delta 20% --max-time 60s --no-account)
+	local first rounds pid timed=(--metric ops_per_cpu_s --delta 50% --max-time 40s --no-account)
 	"$hakperf" bisect c0 c13 "${timed[@]}" >/dev/null 2>&1 3>&- &
 	pid=$!
 	until first=$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'measure'" 2>/dev/null) && [ "$first" -ge 2 ]; do
@@ -150,9 +147,8 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 	toy "$BATS_TEST_TMPDIR/plan" --commits 30 --step 17=30 --unrelated 3,4,5
 	run --separate-stderr "$hakperf" plan c0 c29 --trials 10 --noise 1% --json
 	[ "$status" = 0 ]
-	[ "$(field result.commits)" = 26 ]
 	# The larger the change, the fewer the measurements.
-	python3 -c "assert $(field result.changes.0.measurements) > $(field result.changes.3.measurements) > 0"
+	holds 'r["changes"][0]["measurements"] > r["changes"][3]["measurements"] > 0' 'r["commits"] == 26'
 	run sqlite3 results.db 'SELECT count(*) FROM build'
 	[ "$output" = 0 ]
 	run "$hakperf" plan c5 c5
@@ -160,17 +156,17 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 }
 
 @test "simulate runs the real search; the same seed gives the same figures" {
-	run --separate-stderr "$hakperf" simulate --commits 64 --snr 2 --trials 60 --seed 3 --spread known --json
+	run --separate-stderr "$hakperf" simulate --commits 32 --snr 2 --trials 40 --seed 3 --spread known --json
 	[ "$status" = 0 ]
-	first=$(field result)
-	python3 -c "assert $(field result.right_percent) >= 90 and 7 <= $(field result.mean_builds) <= 10 and $(field result.mean_measurements) <= $(field result.p95_measurements)"
-	run --separate-stderr "$hakperf" simulate --commits 64 --snr 2 --trials 60 --seed 3 --spread known --json
-	[ "$(field result)" = "$first" ]
-	run "$hakperf" simulate --commits 64 --trials 60 --steps 0
-	[[ $output == *"no name 100.00 %"* || $output == *"no name 98.33 %"* ]]
+	first=$output
+	holds 'r["right_percent"] >= 90' '5 <= r["mean_builds"] <= 9' 'r["mean_measurements"] <= r["p95_measurements"]'
+	run --separate-stderr "$hakperf" simulate --commits 32 --snr 2 --trials 40 --seed 3 --spread known --json
+	[ "$output" = "$first" ]
+	run "$hakperf" simulate --commits 32 --trials 40 --steps 0
+	[[ $output =~ no\ name\ (9[5-9]|100)\.[0-9]+\ % ]]
 	# The baseline is right only as far as its repeats go.
 	run --separate-stderr "$hakperf" simulate --snr 1 --trials 60 --bisect 3 --json
-	python3 -c "assert $(field result.right_percent) < 60"
+	holds 'r["right_percent"] < 60'
 	run "$hakperf" simulate --steps 17
 	[ "$status" = 2 ] && [ "${#lines[@]}" = 1 ]
 	run "$hakperf" simulate --bisect 2 --merges

@@ -42,29 +42,23 @@ not_told() {
 	[ -z "$stderr" ]
 	compare "$fast" "$slow" --fail-on regression -- "${work[@]}"
 	[ "$status" = 1 ]
-	[ "$(verdict)" = regression ]
-	[ "$(field result.metric)" = ops_per_cpu_s ]
-	[ "$(field result.scope)" = binary ]
-	[ "$(field warnings)" = "[]" ]
+	holds 'r["verdict"] == "regression"' 'r["metric"] == "ops_per_cpu_s"' 'r["scope"] == "binary"' 'd["warnings"] == []'
 }
 
 @test "arms swapped: the ratio inverts" {
 	compare "$fast" "$slow" -- "${work[@]}"
 	one=$(field result.value)
 	compare "$slow" "$fast" -- "${work[@]}"
-	[ "$(verdict)" = improvement ]
+	holds 'r["verdict"] == "improvement"'
 	python3 -c "assert 0.7 < $one * $(field result.value) < 1.4"
 }
 
 @test "one file under two names is no change, measured or not" {
 	cp "$fast" other.so
 	compare "$fast" other.so -- "${work[@]}"
-	[ "$(verdict)" = "no change" ]
-	[ "$(field result.same_bytes)" = True ]
-	[ "$(field result.rounds)" = 0 ]
-	[[ $(field result.detail) == *"the same bytes"* ]]
+	holds 'r["verdict"] == "no change"' 'r["same_bytes"] == True' 'r["rounds"] == 0' '"the same bytes" in r["detail"]'
 	compare "$fast" other.so --rounds 14 -- "${work[@]}"
-	[ "$(field result.rounds)" = 14 ]
+	holds 'r["rounds"] == 14'
 	not_told
 	compare none none --rounds 13 -- "${work[@]}"
 	not_told
@@ -83,15 +77,13 @@ not_told() {
 	toy "$BATS_TEST_TMPDIR/mixed" --commits 3 --step 2=200
 	sed -i 's/^cycles = .*/cycles = 30000/' hakperf.ini
 	compare c0 c2 --workload pairs
-	[ "$(verdict)" = regression ]
-	[ "$(field result.scope)" = source ]
+	holds 'r["verdict"] == "regression"' 'r["scope"] == "source"'
 	compare c2 "$build/control/0" -- "${work[@]}"
-	[ "$(verdict)" = improvement ]
-	[ "$(field result.scope)" = source ]
+	holds 'r["verdict"] == "improvement"' 'r["scope"] == "source"'
 	compare "$build/control/0" none --rounds 1 --workload pairs
 	[ "$status" = 0 ]
 	compare c2 "$fast" --binary --rounds 1 -- "${work[@]}"
-	[ "$(field result.scope)" = binary ]
+	holds 'r["scope"] == "binary"'
 	run "$hakperf" compare c0 c9 --workload pairs
 	[ "$status" = 3 ]
 }
@@ -101,8 +93,7 @@ not_told() {
 	printf '#!/bin/sh\ni=0; while [ $i -lt $(($1 * 8)) ]; do i=$((i + 1)); done\n' >tardy
 	chmod +x quick tardy
 	compare ./quick ./tardy -- {} 3000
-	[ "$(verdict)" = regression ]
-	[ "$(field result.metric)" = cpu_ns ]
+	holds 'r["verdict"] == "regression"' 'r["metric"] == "cpu_ns"'
 	run "$hakperf" compare ./quick ./tardy -- true
 	[ "$status" = 3 ]
 	[[ $output == *"write {} in the command"* ]]
@@ -138,35 +129,28 @@ not_told() {
 @test "a library that falls back to libc, or owns half of the names, is invalid" {
 	compare "$fast" "$odd/fallback.so" -- "${work[@]}"
 	[ "$status" = 0 ]
-	[ "$(verdict)" = invalid ]
-	[[ $(field result.detail) == *"after, fell back to libc"* ]]
+	holds 'r["verdict"] == "invalid"' '"after, fell back to libc" in r["detail"]'
 	compare "$odd/partial.so" "$fast" -- "${work[@]}"
-	[ "$(verdict)" = invalid ]
-	[[ $(field result.detail) == *"before, not interposing"* ]]
-	[ "$(field result.rounds)" = 0 ]
+	holds 'r["verdict"] == "invalid"' '"before, not interposing" in r["detail"]' 'r["rounds"] == 0'
 	compare "$fast" "$odd/overlap.so" -- "${work[@]}"
-	[ "$(verdict)" = invalid ]
-	[[ $(field result.detail) == *"after, "* ]] # crashed, or caught by the workload's own check
+	holds 'r["verdict"] == "invalid"' '"after, " in r["detail"]' # crashed, or caught by the workload's own check
 }
 
 @test "other work is invalid, however fast" {
 	compare "$build/workload/hot_path" "$build/workload/realloc_grow" -- {} 2000
-	[ "$(verdict)" = invalid ]
-	[[ $(field result.detail) == *"did different work"* ]]
+	holds 'r["verdict"] == "invalid"' '"did different work" in r["detail"]'
 }
 
 @test "a command that fails is invalid, one that is not there an error" {
 	compare none "$fast" -- /bin/false
-	[ "$(verdict)" = invalid ]
-	[[ $(field result.detail) == *"exit code 1"* ]]
+	holds 'r["verdict"] == "invalid"' '"exit code 1" in r["detail"]'
 	run "$hakperf" compare none "$fast" -- ./no-such-program
 	[ "$status" = 3 ] && [ "${#lines[@]}" = 1 ]
 }
 
 @test "unclear says how many rounds would likely decide" {
 	compare "$build/control/0" "$build/control/8" --rounds 5 -- "${work[@]}"
-	[ "$(verdict)" = unclear ]
-	[ "$(field result.rounds)" = 5 ]
+	holds 'r["verdict"] == "unclear"' 'r["rounds"] == 5'
 	[ "$(field result.lo)" = 0.0 ] && [ "$(field result.hi)" = None ]
 	[ "$(field result.more_rounds)" -ge 8 ]
 	# Less confidence, an earlier bound.
@@ -175,14 +159,14 @@ not_told() {
 	compare "$fast" "$build/control/1/lib/libcontrol.so" --delta 500% --rounds 14 -- "${work[@]}"
 	[ "$status" = 2 ]
 	compare "$fast" "$build/control/1/lib/libcontrol.so" --delta 90% --max-time 30s -- "${work[@]}"
-	[ "$(verdict)" = "no change" ]
+	holds 'r["verdict"] == "no change"'
 }
 
 @test "the metric is asked for by name; what cannot be counted is told before anything runs" {
 	compare none "$fast" --metric page_faults --rounds 2 -- "$build/workload/burst" 3
-	[ "$(field result.metric)" = page_faults ]
+	holds 'r["metric"] == "page_faults"'
 	compare "$fast" "$slow" --wall --rounds 2 -- "${work[@]}"
-	[ "$(field result.metric)" = ops_per_s ]
+	holds 'r["metric"] == "ops_per_s"'
 	run "$hakperf" compare none none --metric no_such_thing -- true
 	[ "$status" = 3 ] && [ "${#lines[@]}" = 1 ]
 	run "$hakperf" compare none none --metric instructions_exact -- true
@@ -227,7 +211,7 @@ not_told() {
 	[ "$(sqlite3 results.db "SELECT count (*) FROM session WHERE state = 'interrupted'")" = 1 ]
 	rounds=$(sqlite3 results.db 'SELECT count (*) FROM round')
 	compare "$fast" "$build/control/1/lib/libcontrol.so" --delta 0.01% --rounds $((rounds + 2)) -- "${work[@]}"
-	[ "$(field result.session)" = 1 ]
+	holds 'r["session"] == 1'
 	[ "$(sqlite3 results.db 'SELECT count (*) FROM session')" = 1 ]
 	[ "$(sqlite3 results.db 'SELECT count (*) FROM sitting')" = 2 ]
 }

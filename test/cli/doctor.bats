@@ -11,7 +11,7 @@ setup() {
 
 # json FILE EXPRESSION: what python makes of it, with the document as d.
 json() {
-	python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+	python3 -ISc 'import json,sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
 @test "the noise floor of each workload, and the smallest effect that a minute can see" {

@@ -46,13 +46,15 @@ for k in sys.argv[1].split("."):
 print(json.dumps(v) if isinstance(v, (dict, list)) else v)' "$1"
 }
 
-# holds EXPRESSION…: each of them, in Python, is true of the JSON in $output. r is its result, id a tag's commit (id["c7"]).
+# holds EXPRESSION…: each of them, in Python, is true of the JSON in $output. d is the document, r its result, id a tag's
+# commit (id["c7"]).
 holds() {
 	printf '%s' "$output" | python3 -ISc 'import json, sys
 tags = (line.split() for line in sys.argv[1].splitlines())
-names = {"r": json.load(sys.stdin)["result"], "id": {name[len("refs/tags/"):]: commit for commit, name in tags}}
+d = json.load(sys.stdin)
+names = {"d": d, "r": d["result"], "id": {name[len("refs/tags/"):]: commit for commit, name in tags}}
 wrong = [x for x in sys.argv[2:] if not eval(x, names)]
 for x in wrong:
     print("does not hold:", x, file=sys.stderr)
-sys.exit(bool(wrong))' "$(git show-ref --tags)" "$@"
+sys.exit(bool(wrong))' "$(git show-ref --tags 2>/dev/null)" "$@"
 }

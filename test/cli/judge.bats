@@ -4,18 +4,18 @@ bats_require_minimum_version 1.5.0
 load helper
 
 @test "judge gives git's codes, and git bisect run goes by them" {
-	toy "$BATS_TEST_TMPDIR/judge" --commits 8 --step 5=30 --fail 3
-	run "$hakperf" judge --good c0 --bad c7 c2
-	[ "$status" = 0 ] && [[ $output == *"c2 is good"* ]]
-	run "$hakperf" judge --good c0 --bad c7 c5
-	[ "$status" = 1 ] && [[ $output == *"c5 is bad"* ]]
-	run "$hakperf" judge --good c0 --bad c7 c3
+	toy "$BATS_TEST_TMPDIR/judge" --commits 7 --step 4=30 --fail 2
+	run "$hakperf" judge --good c0 --bad c6 c1
+	[ "$status" = 0 ] && [[ $output == *"c1 is good"* ]]
+	run "$hakperf" judge --good c0 --bad c6 c4
+	[ "$status" = 1 ] && [[ $output == *"c4 is bad"* ]]
+	run "$hakperf" judge --good c0 --bad c6 c2
 	[ "$status" = 125 ]
-	run "$hakperf" judge --good c0 --bad c7 c7
+	run "$hakperf" judge --good c0 --bad c6 c6
 	[ "$status" = 1 ]
 	run "$hakperf" judge --good c0 --bad c1 c1
 	[ "$status" = 1 ]
-	run "$hakperf" judge --good c0 --bad c2 c1
+	run "$hakperf" judge --good c0 --bad c1 c3
 	[ "$status" = 128 ] && [[ $output == *"do not differ"* ]]
 	run "$hakperf" judge --good c0
 	[ "$status" = 128 ]
@@ -26,13 +26,13 @@ load helper
 	git bisect start HEAD c0 >&2
 	run git bisect run "$hakperf" judge --good c0 --bad main
 	[ "$status" = 0 ]
-	[[ $output == *"$(git rev-parse c5) is the first bad commit"* ]]
+	[[ $output == *"$(git rev-parse c4) is the first bad commit"* ]]
 	git bisect reset >&2
 	# The ends may be left out: those that git began with.
 	git bisect start HEAD c0 >&2
 	run git bisect run "$hakperf" judge
 	[ "$status" = 0 ]
-	[[ $output == *"$(git rev-parse c5) is the first bad commit"* ]]
+	[[ $output == *"$(git rev-parse c4) is the first bad commit"* ]]
 	git bisect reset >&2
 	run "$hakperf" judge
 	[ "$status" = 128 ] && [[ $output == *"name the ends"* ]]

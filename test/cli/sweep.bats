@@ -29,7 +29,7 @@ sweep() {
 
 # rows EXPRESSION: what python makes of it, with the configurations as rows.
 rows() {
-	printf '%s' "$output" | python3 -c 'import json,sys
+	printf '%s' "$output" | python3 -ISc 'import json,sys
 rows = json.load(sys.stdin)["result"]["configurations"]
 print(eval(sys.argv[1]))' "$1"
 }

@@ -111,3 +111,13 @@ id() { git rev-parse "$1"; }
 	run --separate-stderr "$hakperf" bisect c0 c8 --metric instructions_exact --max-time 1s --no-account --json
 	holds '[c["commit"] for c in r["culprits"]] == [id["c6"]]'
 }
+
+@test "exact: a better bad end is said to be one, and searched on request" {
+	toy "$BATS_TEST_TMPDIR/better" --commits 6 --base 60 --step 4=-40
+	run --separate-stderr "$hakperf" bisect c0 c5 --metric instructions_exact --max-time 1s --json
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "improvement"' 'r["culprits"] == []' '"--improvement" in r["why"]'
+	run --separate-stderr "$hakperf" bisect c0 c5 --metric instructions_exact --max-time 1s --improvement --fail-on regression --json
+	[ "$status" = 0 ]
+	holds 'r["culprits"][0]["commit"] == id["c4"]' 'r["culprits"][0]["direction"] == "improvement"' 'r["culprits"][0]["proved"]'
+}
