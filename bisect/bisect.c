@@ -130,6 +130,7 @@ static int open_session(struct bisect *b, struct error *e)
 		.control = o->control,
 		.toolkit_version = o->toolkit_version,
 		.lock_wait_s = o->lock_wait_s,
+		.events = o->events,
 	};
 	if (!o->subject->config->subject.network)
 		network_leave();

@@ -20,6 +20,7 @@ struct bisect_options {
 	const char *variant;			 /* NULL: the default */
 	const char *metric; /* "auto", "instructions_exact", "time" (what the case is judged by), or
 			       a metric of timed rounds; NULL: auto */
+	const char *const *events; /* as of session_options; NULL: the default set */
 	double confidence;  /* posterior at which a commit is named; 0: 0.99 */
 	double delta;	    /* smallest step of interest, a ratio; negative: 0.01 */
 	double max_time_s;  /* of measuring, builds not counted; 0: 300 */

@@ -120,6 +120,9 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 			rc = bisect_side_by_side(b, parent, c, time, PROOF_SHARE, &p->time, e);
 		if (same)
 			p->own = p->time;
+		/* The rounds that time took say more of the other metric, too. */
+		else if (!rc && p->own.a.verdict == STATS_UNCLEAR)
+			rc = bisect_side_by_side(b, parent, c, b->metric, 0, &p->own, e);
 		p->timed = !rc;
 		if (!rc)
 			rc = bisect_step(b, "confirm", c,

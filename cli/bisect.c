@@ -8,9 +8,11 @@
 #include "cli/progress.h"
 #include "cli/project.h"
 #include "cli/show.h"
+#include "cli/side.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "harness/child.h"
+#include "harness/session_samples.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -162,6 +164,20 @@ static int choose_case(const struct project *p, const struct asked *a, struct be
 	return 0;
 }
 
+/* What cannot be counted here is said before anything is built. */
+static int choose_events(const struct project *p, const struct bench_case *c, const char *metric,
+			 const char *events[2], struct error *e)
+{
+	static const char *const own[] = { "auto", "time", "instructions_exact" };
+	events[0] = events[1] = NULL;
+	for (size_t i = 0; metric && i < sizeof(own) / sizeof(*own); i++)
+		if (!strcmp(metric, own[i]))
+			return 0;
+	if (metric && c->figure && !strcmp(metric, session_figure_metric(c)))
+		return 0;
+	return side_metric_events(p->store, metric, events, e);
+}
+
 static bool found_regression(const json_t *result)
 {
 	size_t i;
@@ -186,6 +202,7 @@ int cmd_bisect(int argc, char **argv)
 	struct error e = { 0 };
 	struct project p;
 	struct bench_case c = { 0 };
+	const char *events[2] = { NULL, NULL };
 	struct history_commit ends[2] = { 0 };
 	struct progress progress;
 	json_t *result = NULL;
@@ -193,6 +210,8 @@ int cmd_bisect(int argc, char **argv)
 	rc = project_open(&p, a.config, a.db, PROJECT_SUBJECT | PROJECT_STORE_WRITE, &e);
 	if (!rc)
 		rc = choose_case(&p, &a, &c, &e);
+	if (!rc)
+		rc = choose_events(&p, &c, a.metric, events, &e);
 	if (!rc)
 		rc = history_resolve(p.subject.history, good, &ends[0], &e);
 	if (!rc)
@@ -209,6 +228,7 @@ int cmd_bisect(int argc, char **argv)
 			.bad_label = bad,
 			.variant = a.variant,
 			.metric = a.metric ? a.metric : "auto",
+			.events = events[0] ? events : NULL,
 			.confidence = a.confidence,
 			.delta = a.delta,
 			.max_time_s = a.max_time,

@@ -59,9 +59,10 @@ static void proof_line(const json_t *p, const char *key, FILE *to)
 		return;
 	fprintf(to, "      beside its parent %s, by %s: %s %s", str(json_object_get(p, "parent"), "short"),
 		timed ? str(f, "metric") : "exact count", str(f, "verdict"), table_change(num(f, "value"), change, sizeof(change)));
+	if (timed && num(f, "lo") > 0 && isfinite(num(f, "hi")))
+		fprintf(to, " [%s, %s]", table_change(num(f, "lo"), lo, sizeof(lo)), table_change(num(f, "hi"), hi, sizeof(hi)));
 	if (timed)
-		fprintf(to, " [%s, %s], %s → %s %s, %.0f rounds", table_change(num(f, "lo"), lo, sizeof(lo)), table_change(num(f, "hi"), hi, sizeof(hi)),
-			table_number(num(f, "before"), before, sizeof(before)), table_number(num(f, "after"), after, sizeof(after)),
+		fprintf(to, ", %s → %s %s, %.0f rounds", table_number(num(f, "before"), before, sizeof(before)), table_number(num(f, "after"), after, sizeof(after)),
 			str(f, "metric_unit"), num(f, "rounds"));
 	else
 		fprintf(to, ", %.2f → %.2f instructions %s", num(f, "before"), num(f, "after"), per(f));
@@ -94,7 +95,7 @@ static void culprit(const json_t *c, size_t rank, FILE *to)
 	commit_line(c, to);
 	fprintf(to, "\n   %s%s%s of %s %s", table_colour(!strcmp(str(c, "direction"), "regression") ? TABLE_BAD : TABLE_GOOD), str(c, "direction"),
 		table_colour(TABLE_PLAIN), str(c, "metric"), table_change(num(c, "ratio"), change, sizeof(change)));
-	if (isfinite(num(c, "lo")) && num(c, "lo") != num(c, "hi"))
+	if (num(c, "lo") > 0 && isfinite(num(c, "hi")) && num(c, "lo") != num(c, "hi"))
 		fprintf(to, " [%s, %s]", table_change(num(c, "lo"), lo, sizeof(lo)), table_change(num(c, "hi"), hi, sizeof(hi)));
 	fprintf(to, ", posterior %.3f%s\n", num(c, "posterior"), json_is_true(json_object_get(c, "proved")) ? ", proved beside its parent" : "");
 	size_t i;

@@ -138,6 +138,12 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 	[ "$status" = 3 ] && [[ $output == *"cannot be measured"* ]]
 	run "$hakperf" bisect c0 c3 --workload none
 	[ "$status" = 3 ] && [[ $output == *"[workload none]"* ]]
+	run "$hakperf" bisect c0 c3 --metric no_such_thing
+	[ "$status" = 3 ] && [[ $output == *"'no_such_thing' is neither a metric"* ]]
+	if ! "$hakperf" doctor --no-noise | grep -q '^ *yes *hardware counters'; then
+		run "$hakperf" bisect c0 c3 --metric cycles
+		[ "$status" = 3 ] && [[ $output == *PMU* && $output != *"round"* ]]
+	fi
 	run "$hakperf" bisect c0 c3 --delta lots
 	[ "$status" = 2 ]
 	[ "${#lines[@]}" = 1 ]
