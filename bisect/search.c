@@ -396,7 +396,9 @@ static struct search_action decide(struct search *s)
 	if (s->n_accepted && none >= s->o.confidence)
 		return search_open_segment(s, &first, &last) ? measure(s, first, last)
 							     : all_steps_found(s);
-	if (!s->n_accepted && search_ends(s, &d, &sd) && s->slot[s->slot_of[s->bad]].n >= 8) {
+	/* Of a staircase level ends say nothing. */
+	bool ends = !s->n_accepted && !s->o.staircase && search_ends(s, &d, &sd);
+	if (ends && s->slot[s->slot_of[s->bad]].n >= 8) {
 		if (none >= NO_STEP_SURE || fabs(d) + 2.6 * sd < s->o.delta)
 			return done(s, SEARCH_NO_STEP, "");
 	}

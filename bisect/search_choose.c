@@ -237,8 +237,8 @@ static double patience(const struct search *s)
 	double d = 0, sd = 0;
 	search_ends(s, &d, &sd);
 	/* The square of a noisy difference is too large by its variance. */
-	double snr2 = s->scale2 > 0 ? (d * d - sd * sd) / s->scale2 : 0;
-	return 0.6 + fmin(3, 0.4 / fmax(0.05, snr2));
+	double snr2 = fmax(0.05, s->scale2 > 0 ? (d * d - sd * sd) / s->scale2 : 0);
+	return 0.6 + fmin(5, 0.25 / (snr2 * snr2));
 }
 
 static void consider_new(struct look *k)

@@ -126,9 +126,10 @@ void search_get_result(struct search *s, struct search_result *r)
 		search_step_size(s, t);
 	}
 	/* What is still sought: the step itself where one is asked for, else a further one that is
-	 * more likely than not. */
-	bool sought = s->o.max_steps == 1 ? r->outcome != SEARCH_NO_STEP : r->no_step < 0.5;
-	if (s->n_comp && sought) {
+	 * more likely than not. At the end of a search for all, what is left is level within delta. */
+	bool one = s->o.max_steps == 1;
+	bool settled = r->outcome == SEARCH_NO_STEP || (r->outcome == SEARCH_CULPRIT && !one);
+	if (s->n_comp && !settled && (one || r->no_step < 0.5)) {
 		struct search_step *t = &r->steps[r->n_steps++];
 		t->commit = search_most_probable(s, &t->posterior);
 		t->named = t->posterior >= s->o.confidence;

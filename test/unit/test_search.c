@@ -296,6 +296,28 @@ static void noisy_steps_are_named_with_their_size(void **state)
 	}
 }
 
+/* What is level within delta has no step, however the noise has fallen. */
+static void a_level_range_lists_no_step(void **state)
+{
+	(void)state;
+	for (int trial = 0; trial < 60; trial++) {
+		struct search_options o = search_defaults();
+		struct search_result r;
+		line(&world, 17);
+		world.sd = o.noise_sd = 0.004;
+		o.staircase = true;
+		struct search *s = opened(&world, &o, false);
+		run(&world, s, false, &r);
+		if (r.outcome == SEARCH_NO_STEP && r.n_steps)
+			fail_msg("trial %d: no step, and %s", trial, listed(&r));
+		for (size_t i = 0; i < world.n; i++)
+			if (!world.measured[i])
+				fail_msg("trial %d: commit %zu of the staircase was left out", trial, i);
+		search_result_release(&r);
+		search_close(s);
+	}
+}
+
 /* The first good build behind broken ones may carry a step of theirs. */
 static void broken_neighbours_share_the_blame(void **state)
 {
@@ -664,6 +686,7 @@ int main(void)
 		cmocka_unit_test(exact_counts_on_lines),
 		cmocka_unit_test(merges_are_followed),
 		cmocka_unit_test(noisy_steps_are_named_with_their_size),
+		cmocka_unit_test(a_level_range_lists_no_step),
 		cmocka_unit_test(broken_neighbours_share_the_blame),
 		cmocka_unit_test(commits_without_weight_are_never_built),
 		cmocka_unit_test(equal_code_is_cleared),
