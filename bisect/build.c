@@ -26,6 +26,7 @@
 #define MAX_LOG (8u << 20)
 #define FULL_BYTES                                                                                 \
 	(16u << 20) /* less free space than this, and a failure that speaks of it is the disk's */
+#define NOTHING_BYTES (1u << 20) /* less than this, and there is no room to speak of it */
 
 /* One build under way. */
 struct making {
@@ -119,11 +120,11 @@ static char *last_line(const char *log)
 	return NULL;
 }
 
-static bool disk_is_full(const char *path)
+static bool disk_has_less(const char *path, uint64_t bytes)
 {
 	struct statvfs v;
 	return statvfs(path, &v) == 0 &&
-	       ((uint64_t)v.f_bavail * v.f_frsize < FULL_BYTES || (v.f_files && v.f_favail < 100));
+	       ((uint64_t)v.f_bavail * v.f_frsize < bytes || (v.f_files && v.f_favail < 100));
 }
 
 static void read_log(const struct making *m, struct buf *log)
@@ -167,11 +168,13 @@ static int judge_failure(struct making *m, const char *command, const struct chi
 	const char *text = buf_str(&log);
 	char *line = NULL;
 	int rc = 0;
-	if (disk_is_full(m->box) && (line = log_line(text, full, 2)))
+	char *said = log_line(text, full, 2);
+	/* A full disk has no room for the log to say so either. */
+	if (disk_has_less(m->box, said ? FULL_BYTES : NOTHING_BYTES))
 		rc = error_set(e, -ENOSPC,
 			       "the disk of %s is full: free space there, 'hakperf gc' removes old "
 			       "builds (%s)",
-			       m->cache->root, line);
+			       m->cache->root, said ? said : "a build failed on it");
 	else if ((line = log_line(text, memory, 3)))
 		rc = error_set(e, -ENOMEM, "a build ran out of memory: build fewer at once (%s)",
 			       line);
@@ -184,6 +187,7 @@ static int judge_failure(struct making *m, const char *command, const struct chi
 		decide(m, BUILD_FAILED, "'%s': %s%s%s", command, buf_str(&how), line ? ": " : "",
 		       line ? line : "");
 	}
+	free(said);
 	free(line);
 	buf_release(&log);
 	buf_release(&how);

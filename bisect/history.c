@@ -485,6 +485,9 @@ int history_resolve(struct history *h, const char *rev, struct history_commit *o
 		return error_set(e, -EINVAL, "'%s' is not one revision: name a single commit", rev);
 	git_object *obj = NULL, *commit = NULL;
 	int rc = git_revparse_single(&obj, h->git, rev);
+	/* libgit2 calls what is too short for an id ambiguous where it is no name. */
+	if (rc == GIT_EAMBIGUOUS && strlen(rev) < 4)
+		rc = GIT_ENOTFOUND;
 	if (rc == GIT_EAMBIGUOUS)
 		return error_set(e, -EEXIST,
 				 "'%s' fits several objects of %s: give more digits of the id "
