@@ -243,7 +243,7 @@ void search_settle(struct search *s)
 		double p;
 		uint32_t h = search_most_probable(s, &p);
 		struct search_accepted *t = &s->accepted[s->n_accepted];
-		if (p < 0 || atom_of(s, h, t) < s->o.confidence) {
+		if (p < 0 || atom_of(s, h, t) < search_sure(s)) {
 			if (p >= 0)
 				forget(t);
 			break;
@@ -406,7 +406,7 @@ static struct search_action decide(struct search *s)
 		return measure(s, s->good, s->bad);
 	if (s->n_accepted && doubtful(s) && search_open_segment(s, &first, &last))
 		return measure(s, first, last);
-	bool place = !doubtful(s) && p < s->o.confidence * (1 - none);
+	bool place = !doubtful(s) && p < search_sure(s) * (1 - none);
 	struct search_action a = search_choose(s, place, false);
 	if (s->o.layout == SEARCH_LAYOUT_FIXED && a.bits < LEAST_RATE * a.cost)
 		return stop_short(

@@ -75,7 +75,8 @@ enum search_layout {
 };
 
 struct search_options {
-	double confidence; /* posterior at which a commit is named; default 0.99 */
+	double confidence; /* posterior at which a commit is named; default 0.99. Of several steps the
+			      k-th takes 1 - (1 - confidence) / k */
 	double delta;	   /* smallest difference of interest, in log-ratio; default 0.01 */
 	bool exact; /* one observation per commit tells all; delta is the threshold of a step */
 	double noise_sd;  /* prior guess of one log-ratio's sd; 0: nothing known */
@@ -136,7 +137,7 @@ struct search_step {
 	uint32_t *set;	     /* owned by the result */
 	double *probability; /* of each of the set */
 	size_t n_set;
-	bool named;	     /* posterior >= confidence */
+	bool named;	     /* its posterior reached the confidence */
 	double size, lo, hi; /* log-ratio after against before, with its 95 % interval; its sign is
 				the direction */
 };

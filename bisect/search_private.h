@@ -120,6 +120,13 @@ static inline bool search_bit(const uint64_t *row, size_t i)
 	return row[i >> 6] >> (i & 63) & 1;
 }
 
+/* Posterior at which the next step is accepted: each further one adds a chance of its own that the
+ * answer as a whole is wrong. */
+static inline double search_sure(const struct search *s)
+{
+	return 1 - (1 - s->o.confidence) / (double)(s->n_accepted + 1);
+}
+
 /* Measured against the search's own reference? */
 static inline bool search_plain(const struct search_slot *t)
 {

@@ -132,7 +132,7 @@ void search_get_result(struct search *s, struct search_result *r)
 	if (s->n_comp && !settled && (one || r->no_step < 0.5)) {
 		struct search_step *t = &r->steps[r->n_steps++];
 		t->commit = search_most_probable(s, &t->posterior);
-		t->named = t->posterior >= s->o.confidence;
+		t->named = t->posterior >= search_sure(s);
 		set_of(s, t);
 		search_step_size(s, t);
 	}
