@@ -409,17 +409,20 @@ int simulate_plan(size_t commits, double noise_sd, double change, double confide
 		  double measure_s, size_t trials, uint64_t seed, struct simulate_plan *p,
 		  struct error *e)
 {
-	if (!(noise_sd > 0) || !(build_s >= 0) || !(measure_s > 0) || !trials)
+	if (!(noise_sd > 0) || !(fabs(change) > 0) || !(build_s >= 0) || !(measure_s > 0) || !trials)
 		return error_set(
 			e, -EINVAL,
-			"plan: noise, seconds of a measurement and trials must be positive");
+			"plan: noise, change, seconds of a measurement and trials must be positive");
 	struct simulate_options o = simulate_defaults();
 	o.commits = commits;
-	o.snr = fabs(change) / noise_sd;
+	/* k measurements in a noise √k times as wide tell what one does: below signal to noise 1 a
+	 * search is simulated at 1, where a build costs the fewer of its measurements, and scaled. */
+	double snr = fabs(change) / noise_sd, each = snr < 1 ? 1 / (snr * snr) : 1;
+	o.snr = fmax(1, snr);
 	o.seed = seed;
 	o.confidence = confidence;
 	o.spread_known = o.level_known = true;
-	o.build_cost = build_s / measure_s;
+	o.build_cost = build_s / measure_s / each;
 	struct simulate_result r = { 0 };
 	int rc = simulate_run(&o, 0, trials, &r, e);
 	if (!rc) {
@@ -428,9 +431,9 @@ int simulate_plan(size_t commits, double noise_sd, double change, double confide
 			.change = change,
 			.found = (double)r.right / n,
 			.builds = r.builds / n,
-			.measurements = r.measurements / n,
-			.p95_measurements = simulate_measurements_quantile(&r, 0.95),
-			.minutes = (r.builds * build_s + r.measurements * measure_s) / n / 60,
+			.measurements = each * r.measurements / n,
+			.p95_measurements = each * simulate_measurements_quantile(&r, 0.95),
+			.minutes = (r.builds * build_s + each * r.measurements * measure_s) / n / 60,
 		};
 	}
 	simulate_result_release(&r);

@@ -82,7 +82,8 @@ double simulate_measurements_quantile(const struct simulate_result *r, double q)
 
 /*
  * What a search would cost before anything is built.
- * change: as a log-ratio; noise_sd: of one log-ratio. Figures are means over `trials` simulated
+ * change: as a log-ratio; noise_sd: of one log-ratio; a change below the noise is scaled from a search at signal to noise 1.
+ * Figures are means over `trials` simulated
  * searches (some dozens take below a second), found by the search a share `found` of the time.
  */
 struct simulate_plan {

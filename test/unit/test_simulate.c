@@ -216,6 +216,12 @@ static void a_forecast_grows_with_the_noise(void **state)
 	double seconds = easy.builds * 5 + easy.measurements * 0.2;
 	assert_true(fabs(easy.minutes - seconds / 60) < 1e-9);
 	assert_int_equal(simulate_plan(60, 0, 0.05, 0.99, 5, 0.2, 20, 1, &none, &e), -EINVAL);
+	/* However small a change is in its noise: half of it takes four times the measurements, and builds are then cheap
+	 * beside them. */
+	assert_int_equal(simulate_plan(60, 0.5, 0.02, 0.99, 5, 0.2, 20, 1, &easy, &e), 0);
+	assert_int_equal(simulate_plan(60, 0.5, 0.01, 0.99, 5, 0.2, 20, 1, &hard, &e), 0);
+	assert_true(hard.measurements > 3 * easy.measurements && hard.measurements < 5 * easy.measurements);
+	assert_true(easy.measurements > 10000 && easy.builds >= 6);
 }
 
 int main(void)
