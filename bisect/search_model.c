@@ -12,8 +12,13 @@
 static const double WIDE = 10;
 /* Prior precision of what nothing is known of. */
 static const double FLAT = 1e-9;
-/* Pairs of steps are looked for among this many classes at most: those most probable alone. */
-enum { PAIR_CLASSES = 40 };
+/*
+ * Pairs of steps are looked for among this many classes at most: those most probable alone. Each
+ * pair weighs every observation, so there are fewer of them, down to the least, where their product
+ * would pass the work that a decision may take (some tens of milliseconds): a round of short runs
+ * takes no longer.
+ */
+enum { PAIR_CLASSES = 40, PAIR_CLASSES_LEAST = 12, PAIR_WORK = 250000 };
 
 static double noise_dof(const struct search *s)
 {
@@ -370,9 +375,11 @@ static int by_falling_log_p(const void *x, const void *y)
 
 static void add_pairs(struct search *s, double log_scale)
 {
-	size_t singles = s->n_comp - 1, n = singles < PAIR_CLASSES ? singles : PAIR_CLASSES;
+	size_t singles = s->n_comp - 1;
+	double most = fmin(PAIR_CLASSES, fmax(PAIR_CLASSES_LEAST, sqrt(2.0 * PAIR_WORK / (double)s->n_obs)));
+	size_t n = singles < (size_t)most ? singles : (size_t)most;
 	uint32_t some[PAIR_CLASSES];
-	if (singles > PAIR_CLASSES)
+	if (singles > n)
 		qsort(s->comp + 1, singles, sizeof(*s->comp), by_falling_log_p);
 	for (size_t j = 0; j < n; j++)
 		some[j] = s->comp[1 + j].a;
