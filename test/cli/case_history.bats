@@ -39,7 +39,13 @@ for c in json.load(open(sys.argv[1]))["result"]["commits"]:
     for v in ("release", "debug"):
         if c["tests"][v] != "ok": print(c["phase"], v, c["tests"][v])' "$table"
 	[ "$status" = 0 ]
-	[ -z "$output" ] || { echo "$output"; cat "$BATS_FILE_TMPDIR/table.err"; false; }
+	[ -z "$output" ] || {
+		echo "$output"
+		cat "$BATS_FILE_TMPDIR/table.err"
+		# The logs go with the cache: their ends tell which test it was.
+		sed -n 's/.*(log: \(.*\))$/\1/p' "$BATS_FILE_TMPDIR/table.err" | xargs -r tail -n 15
+		false
+	}
 }
 
 @test "commits of the case touch nothing outside allocator/" {
