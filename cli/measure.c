@@ -3,8 +3,10 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "cli/side.h"
 #include "cli/version.h"
 #include "harness/network.h"
+#include "harness/session_samples.h"
 #include "harness/store_read.h"
 
 #include <assert.h>
@@ -116,8 +118,22 @@ static int add_arm(struct measure *m, struct measure_arm *a, struct error *e)
 	return rc;
 }
 
+/* A figure that a workload prints is no event; any other name is one of ours or libpfm4's. */
+static int metric_events(const struct measure *m, const char *metric, const char *events[2], struct error *e)
+{
+	events[0] = events[1] = NULL;
+	for (size_t i = 0; metric && i < m->n_cases; i++)
+		if (m->cases[i].c.figure && !strcmp(metric, session_figure_metric(&m->cases[i].c)))
+			return 0;
+	return side_metric_events(m->p->store, metric, events, e);
+}
+
 int measure_open(struct measure *m, const char *verb, json_t *request, const char *metric, double lock_wait_s, struct error *e)
 {
+	const char *events[2];
+	int rc = metric_events(m, metric, events, e);
+	if (rc)
+		return rc;
 	json_t *commits = json_array();
 	for (size_t i = 0; i < m->n_arms; i++)
 		json_array_append_new(commits, json_string(m->arms[i].commit.worktree ? m->arms[i].commit.tree : m->arms[i].commit.id));
@@ -126,10 +142,11 @@ int measure_open(struct measure *m, const char *verb, json_t *request, const cha
 	struct session_options o = {
 		.store = m->p->store, .verb = verb, .request_json = text, .metric = metric, .delta = -1, .workloads = m->p->workloads,
 		.control = m->p->control, .toolkit_version = hakperf_version, .lock_wait_s = lock_wait_s,
+		.events = events[0] ? events : NULL,
 	};
 	if (!m->p->config.subject.network)
 		network_leave();
-	int rc = session_open(&o, &m->session, e);
+	rc = session_open(&o, &m->session, e);
 	free(text);
 	for (size_t i = 0; !rc && i < m->n_arms; i++)
 		rc = add_arm(m, &m->arms[i], e);

@@ -45,3 +45,14 @@ load helper
 	run "$hakperf" judge --good c0 --bad c3 --metric ops_per_cpu_s c2
 	[ "$status" = 1 ]
 }
+
+@test "judge by an event of libpfm4, and what is no metric" {
+	toy "$BATS_TEST_TMPDIR/event" --commits 4 --pages 2=32
+	local event=PERF_COUNT_SW_PAGE_FAULTS
+	run "$hakperf" judge --good c0 --bad c3 --metric "$event" c1
+	[ "$status" = 0 ] && [[ $output == *"c1 is good"*"rounds of $event"* ]] || { echo "$status $output"; false; }
+	run "$hakperf" judge --good c0 --bad c3 --metric "$event" c2
+	[ "$status" = 1 ] || { echo "$status $output"; false; }
+	run "$hakperf" judge --good c0 --bad c3 --metric warmth c2
+	[ "$status" = 128 ] && [[ $output == *"'warmth' is neither a metric"* ]]
+}
