@@ -411,11 +411,25 @@ static int lay_out(struct making *m, struct error *e)
 	return rc ? rc : fs_mkdirs(m->entry, e);
 }
 
+/* A history has no more of a submodule than the id of its commit: that may be why. */
+static void blame_submodules(struct build *b, const struct history_exported *x)
+{
+	if (b->outcome == BUILD_OK || !x->n_submodules)
+		return;
+	const char *list = buf_str(&x->submodules);
+	char *more = x->n_submodules > 1 ? x_printf(" and %zu more are submodules", x->n_submodules - 1)
+					 : x_strdup(" is a submodule");
+	set(&b->detail, x_printf("%s (%.*s%s, empty here: only the repository's own files are built)",
+				 b->detail, (int)strcspn(list, "\n"), list, more));
+	free(more);
+}
+
 /* Make the build of a locked key: the entry is in place afterwards, or *e says why not. */
 static int make(struct build_cache *c, struct history *h, const struct history_commit *commit,
 		const struct recipe *r, unsigned jobs, struct build *b, struct error *e)
 {
 	struct making m = { .cache = c, .recipe = r, .jobs = jobs, .b = b };
+	struct history_exported exported = { 0 };
 	const struct toolchain *t;
 	char *ccache = NULL;
 	uint64_t start = clock_mono_ns();
@@ -436,15 +450,18 @@ static int make(struct build_cache *c, struct history *h, const struct history_c
 	b->detail = x_strdup("");
 	m.extra.artifact = x_strdup(r->artifact);
 	char *src = x_printf("%s/src", m.box);
-	rc = history_export(h, commit, r->paths, r->n_paths, src, NULL, e);
+	rc = history_export(h, commit, r->paths, r->n_paths, src, &exported, e);
 	free(src);
 	rc = rc ? rc : run_commands(&m, e);
 	if (!rc && b->outcome == BUILD_NONE)
 		rc = judge_artifact(&m, e);
+	if (!rc)
+		blame_submodules(b, &exported);
 	b->wall_ns = clock_mono_ns() - start;
 	b->created_s = build_cache_now(c);
 	rc = rc ? rc : keep(&m, e);
 out:
+	buf_release(&exported.submodules);
 	if (m.scratch)
 		fs_remove(m.scratch, rc ? NULL : e);
 	char *owned[] = { m.scratch, m.box, m.entry, m.log, m.prefix, m.extra.artifact, ccache };

@@ -472,6 +472,44 @@ static void a_commit_without_the_paths_has_no_source(void **state)
 	history_close(any);
 }
 
+/* Why there is nothing below third_party is not in the compiler's message. */
+static void a_build_that_lacks_submodules_says_so(void **state)
+{
+	(void)state;
+	must("git init -q modules; cd modules; mkdir s; echo 'int x;' >s/x.c; git add s; "
+	     "git update-index --add --cacheinfo 160000,$(git -C ../toy rev-parse HEAD),s/zlib; "
+	     "git commit -qm one; "
+	     "git update-index --add --cacheinfo 160000,$(git -C ../toy rev-parse HEAD),s/other; "
+	     "git commit -qm two");
+	static const char *const paths[] = { "s" };
+	static const char *const fails[] = { "sh: cp {src}/s/zlib/zlib.h {prefix}/" };
+	static const char *const works[] = { "sh: cp {src}/s/x.c {prefix}/x" };
+	const struct {
+		int line;
+		const char *rev;
+		const char *const *commands;
+		const char *says; /* NULL: it builds */
+	} rows[] = {
+		{ __LINE__, "HEAD~1", fails, "(s/zlib is a submodule, empty here" },
+		{ __LINE__, "HEAD", fails, "(s/other and 1 more are submodules, empty here" },
+		{ __LINE__, "HEAD", works, NULL },
+	};
+	struct history *h = history("modules");
+	struct build_cache_options o = { .plain = true };
+	struct build_cache *c = cache("submodules", &o);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct recipe r = { .commands = rows[i].commands, .n_commands = 1, .paths = paths,
+				    .n_paths = 1, .artifact = "x", .kind = RECIPE_LIBRARY };
+		struct build b = built(c, h, rows[i].rev, &r, 0);
+		bool told = strstr(b.detail, "submodule") != NULL;
+		if (told != !!rows[i].says || (told && !strstr(b.detail, rows[i].says)))
+			fail_msg("line %d: %s: %s", rows[i].line, build_outcome_name(b.outcome), b.detail);
+		build_release(&b);
+	}
+	build_cache_close(c);
+	history_close(h);
+}
+
 static void a_broken_entry_is_built_again(void **state)
 {
 	(void)state;
@@ -961,6 +999,7 @@ int main(void)
 		cmocka_unit_test(a_sandboxed_build_is_the_same_anywhere),
 		cmocka_unit_test(retry_forgets_failures_only),
 		cmocka_unit_test(a_commit_without_the_paths_has_no_source),
+		cmocka_unit_test(a_build_that_lacks_submodules_says_so),
 		cmocka_unit_test(a_broken_entry_is_built_again),
 		cmocka_unit_test(killed_builders_leave_nothing_half_made),
 		cmocka_unit_test(two_builders_build_once),
