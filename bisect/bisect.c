@@ -224,6 +224,13 @@ static int resume(struct bisect *b, bool *open, struct error *e)
 			b->builds++;
 		if (!strcmp(s->action, "measure"))
 			b->measurements += b->exact ? 1 : 2;
+		size_t other = bisect_step_other(&b->range, p);
+		if (!strcmp(s->action, "beside") && at < b->range.n && other < b->range.n &&
+		    json_is_true(json_object_get(p, "asked"))) {
+			size_t n = json_array_size(json_object_get(p, "log_ratios"));
+			b->measurements += 2 * n;
+			*bisect_beside_told(b, other, at) += n;
+		}
 		if (!strcmp(s->action, "metric"))
 			b->chosen = bisect_metric_name(
 				b, json_string_value(json_object_get(p, "metric")));
@@ -271,14 +278,14 @@ static int search_on(struct bisect *b, struct error *e)
 		bool enough = level > LEVEL_SHARE || level > used - level;
 		if (!b->exact && !b->o->all && a.level && enough && any_named(b))
 			return 0;
-		int rc = bisect_measure(b, a.commit, e);
+		int rc = bisect_measure(b, &a, SEARCH_SHARE, e);
 		if (rc)
 			return rc;
 		level += a.level ? bisect_used(b) - used : 0;
-		if (!b->exact && a.level)
+		if (!b->exact && a.level && a.beside == SEARCH_NONE)
 			bisect_say(b, -1, "searching: %s measured, is the rest level?",
 				   b->range.commits[a.commit].info.short_id);
-		else if (!b->exact)
+		else if (!b->exact && !a.level)
 			bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go",
 				   b->range.commits[a.commit].info.short_id,
 				   a.expected_cost > a.cost ? a.expected_cost - a.cost : 0);
@@ -324,7 +331,7 @@ static void release(struct bisect *b)
 	search_close(b->search);
 	for (size_t i = 0; b->commits && i < b->range.n; i++)
 		build_release(&b->commits[i].build);
-	free(b->commits), free(b->proofs);
+	free(b->commits), free(b->proofs), free(b->besides);
 	range_release(&b->range);
 	json_decref(b->warnings);
 }
@@ -351,7 +358,7 @@ int bisect_run(const struct bisect_options *o, json_t **result, struct error *e)
 	if (!rc) {
 		b.commits = x_calloc(b.range.n, sizeof(*b.commits));
 		for (size_t i = 0; i < b.range.n; i++)
-			b.commits[i].arm = BISECT_NONE;
+			b.commits[i].arm = b.commits[i].proof_arm = BISECT_NONE;
 		rc = open_session(&b, e);
 	}
 	if (!rc)

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the time, until the ends are told apart. */
+/* Of the time, until the ends are told apart; a staircase is looked for whatever they say. */
 #define ENDS_SHARE 0.4
+#define ENDS_SHARE_ALL 0.1
 
 /* A foreign program may count no operations, and its time is there always. */
 const char *bisect_time_metric(const struct bench_case *c)
@@ -64,7 +65,8 @@ static bool separates(const struct stats_answer *a)
 
 int bisect_timed_ends(struct bisect *b, bool *differ, struct error *e)
 {
-	int rc = bisect_side_by_side(b, 0, b->range.n - 1, b->metric, ENDS_SHARE, &b->ends, e);
+	struct bisect_pair ends = { .before = 0, .after = b->range.n - 1 };
+	int rc = bisect_side_by_side(b, &ends, b->metric, b->o->all ? ENDS_SHARE_ALL : ENDS_SHARE, &b->ends, e);
 	if (rc)
 		return rc;
 	b->ends_timed = true;
@@ -101,7 +103,8 @@ static int try_exact(struct bisect *b, bool *separated, double *log_ratio, struc
  * separate them as time does. A/A pairs are few by then: the pairs of the ends scatter as much. */
 static int loudness(struct bisect *b, const char *metric, double *out, struct error *e)
 {
-	struct verdict_question q = bisect_question(b, 0, b->range.n - 1, metric);
+	struct bisect_pair ends = { .before = 0, .after = b->range.n - 1 };
+	struct verdict_question q = bisect_question(b, &ends, metric);
 	struct verdict_answer a;
 	double *x = NULL;
 	size_t n = 0;

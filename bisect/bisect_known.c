@@ -140,37 +140,58 @@ static int exact_counts(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs
 
 /* ---- timed rounds ---- */
 
-/* An arm of an earlier session that was measured on this case. */
+/* Two arms of an earlier session that ran in the same rounds of this case. */
 struct old_arm {
-	int64_t session, id;
+	int64_t id;
 	char key[BUILD_KEY];
 	size_t at; /* in the range, or range.n */
 };
 
-static const char MEASURED_ARMS[] =
-	"SELECT arm.session_id, arm.id, build.key FROM session_arm AS arm"
-	" JOIN build ON build.id = arm.build_id JOIN session ON session.id = arm.session_id"
-	" WHERE session.machine_id = :machine AND session.id <> :session"
-	" AND arm.role IN ('subject', 'reference') AND arm.environment_json = '{}'"
-	" AND EXISTS (SELECT 1 FROM run JOIN round ON round.id = run.round_id"
-	" WHERE run.arm_id = arm.id AND round.case_id = :case AND round.kind = 'timed')"
-	" ORDER BY arm.session_id, arm.number";
+struct old_pair {
+	int64_t session;
+	struct old_arm before, after;
+};
 
-static int old_arms(struct bisect *b, char (*keys)[BUILD_KEY], struct old_arm **list, size_t *n,
-		    struct error *e)
+/* Of each round every arm beside the first: pairs of the others would tell the same noise twice. */
+static const char MEASURED_PAIRS[] =
+	"WITH first AS (SELECT round.id AS round_id, round.session_id, min(arm.number) AS number"
+	" FROM round JOIN session ON session.id = round.session_id"
+	" JOIN run ON run.round_id = round.id JOIN session_arm AS arm ON arm.id = run.arm_id"
+	" WHERE session.machine_id = :machine AND session.id <> :session"
+	" AND round.case_id = :case AND round.kind = 'timed'"
+	" AND arm.role IN ('subject', 'reference') GROUP BY round.id)"
+	" SELECT DISTINCT a.session_id, a.id, before.key, z.id, after.key FROM first"
+	" JOIN session_arm AS a ON a.session_id = first.session_id AND a.number = first.number"
+	" JOIN build AS before ON before.id = a.build_id"
+	" JOIN run ON run.round_id = first.round_id"
+	" JOIN session_arm AS z ON z.id = run.arm_id AND z.number > a.number"
+	" JOIN build AS after ON after.id = z.build_id"
+	" WHERE a.environment_json = '{}' AND z.environment_json = '{}'"
+	" AND z.role IN ('subject', 'reference') ORDER BY a.session_id, a.number, z.number";
+
+static struct old_arm old_arm(const struct bisect *b, char (*keys)[BUILD_KEY], struct store_rows *r,
+			      int column)
+{
+	struct old_arm a = { .id = rows_int(r, column) };
+	snprintf(a.key, sizeof(a.key), "%s", rows_text(r, column + 1));
+	a.at = with_key(b, keys, a.key);
+	return a;
+}
+
+static int old_pairs(struct bisect *b, char (*keys)[BUILD_KEY], struct old_pair **list, size_t *n,
+		     struct error *e)
 {
 	size_t cap = 0;
-	struct store_rows *r = rows_open(b->o->store, MEASURED_ARMS);
+	struct store_rows *r = rows_open(b->o->store, MEASURED_PAIRS);
 	rows_bind_int(r, ":machine", session_machine(b->session));
 	rows_bind_int(r, ":session", session_id(b->session));
 	rows_bind_int(r, ":case", session_case_id(b->session, b->index));
 	int rc;
 	while ((rc = rows_next(r, e)) > 0) {
 		x_grow(*list, *n, cap);
-		struct old_arm *a = &(*list)[(*n)++];
-		*a = (struct old_arm){ .session = rows_int(r, 0), .id = rows_int(r, 1) };
-		snprintf(a->key, sizeof(a->key), "%s", rows_text(r, 2));
-		a->at = with_key(b, keys, a->key);
+		(*list)[(*n)++] = (struct old_pair){ .session = rows_int(r, 0),
+						     .before = old_arm(b, keys, r, 1),
+						     .after = old_arm(b, keys, r, 3) };
 	}
 	rows_close(r);
 	return rc;
@@ -194,13 +215,13 @@ static json_t *reference_json(const struct bisect *b, const struct old_arm *a,
 	return json_integer((json_int_t)*n_outside);
 }
 
-static int pairs_of(struct bisect *b, const struct old_arm *reference, const struct old_arm *a,
-		    const json_t *against, json_t *pairs, struct error *e)
+static int pairs_of(struct bisect *b, const struct old_pair *p, const json_t *against,
+		    json_t *pairs, struct error *e)
 {
-	struct verdict_question q = { .session_id = reference->session,
+	struct verdict_question q = { .session_id = p->session,
 				      .case_id = session_case_id(b->session, b->index),
-				      .arm_a = reference->id,
-				      .arm_b = a->id,
+				      .arm_a = p->before.id,
+				      .arm_b = p->after.id,
 				      .metric = b->metric,
 				      .delta = -1 };
 	double *x = NULL;
@@ -208,30 +229,27 @@ static int pairs_of(struct bisect *b, const struct old_arm *reference, const str
 	int rc = verdict_ratios(b->o->store, &q, &x, &n, e);
 	for (size_t k = 0; !rc && k < n; k++)
 		if (isfinite(x[k]))
-			add_pair(b, pairs, a->at, json_deep_copy(against), x[k]);
+			add_pair(b, pairs, p->after.at, json_deep_copy(against), x[k]);
 	free(x);
 	return rc;
 }
 
 /*
- * Rounds of earlier sessions: of each the arms of this range beside its first arm. Layouts that
- * stay with a build would make pairs of different sessions agree for no good reason, so a fixed
- * layout begins anew.
+ * Rounds of earlier sessions in which commits of this range ran. Layouts that stay with a build
+ * would make pairs of different sessions agree for no good reason, so a fixed layout begins anew.
  */
 static int earlier_rounds(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pairs, struct error *e)
 {
-	struct old_arm *list = NULL;
+	struct old_pair *list = NULL;
 	char outside[SEARCH_REFERENCES][BUILD_KEY];
 	size_t n = 0, n_outside = 0;
-	int rc = old_arms(b, keys, &list, &n, e);
-	for (size_t i = 0, first = 0; !rc && i < n; i++) {
-		if (list[i].session != list[first].session)
-			first = i;
-		if (i == first || list[i].at == b->range.n || list[i].at == list[first].at)
+	int rc = old_pairs(b, keys, &list, &n, e);
+	for (size_t i = 0; !rc && i < n; i++) {
+		if (list[i].after.at == b->range.n || list[i].after.at == list[i].before.at)
 			continue;
-		json_t *against = reference_json(b, &list[first], outside, &n_outside);
+		json_t *against = reference_json(b, &list[i].before, outside, &n_outside);
 		if (against)
-			rc = pairs_of(b, &list[first], &list[i], against, pairs, e);
+			rc = pairs_of(b, &list[i], against, pairs, e);
 		json_decref(against);
 	}
 	free(list);
@@ -241,7 +259,8 @@ static int earlier_rounds(struct bisect *b, char (*keys)[BUILD_KEY], json_t *pai
 /* The rounds of the ends are measurements of bad against the reference. */
 static int rounds_of_ends(struct bisect *b, json_t *pairs, struct error *e)
 {
-	struct verdict_question q = bisect_question(b, 0, b->range.n - 1, b->metric);
+	struct bisect_pair ends = { .before = 0, .after = b->range.n - 1 };
+	struct verdict_question q = bisect_question(b, &ends, b->metric);
 	double *x = NULL;
 	size_t n = 0;
 	int rc = verdict_ratios(b->o->store, &q, &x, &n, e);

@@ -136,26 +136,47 @@ int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e)
 	return rc;
 }
 
-/* The search learns the noise and the level from the reference beside itself. */
-static int need_good_again(struct bisect *b, struct error *e)
+static int another_arm(struct bisect *b, size_t i, const char *label, size_t *arm, struct error *e)
 {
-	if (b->good_again != BISECT_NONE)
+	if (*arm != BISECT_NONE)
 		return 0;
-	struct session_arm arm =
-		subject_arm(b->o->subject, &b->commits[0].build, "good end again",
-			    STORE_INT(b->commits[0].commit_id), b->commits[0].build_id);
-	return session_add_arm(b->session, &arm, &b->good_again, e);
+	struct session_arm spec = subject_arm(b->o->subject, &b->commits[i].build, label,
+					      STORE_INT(b->commits[i].commit_id),
+					      b->commits[i].build_id);
+	return session_add_arm(b->session, &spec, arm, e);
 }
 
-struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after,
+static int need_proof_arm(struct bisect *b, size_t i, struct error *e)
+{
+	char label[64];
+	snprintf(label, sizeof(label), "%s, proof", b->range.commits[i].info.short_id);
+	return another_arm(b, i, label, &b->commits[i].proof_arm, e);
+}
+
+/* The search learns the noise and the level from the reference beside itself. */
+int bisect_need_arms(struct bisect *b, const struct bisect_pair *p, struct error *e)
+{
+	if (p->before == p->after)
+		return another_arm(b, p->before, "good end again", &b->good_again, e);
+	int rc = p->proof ? need_proof_arm(b, p->before, e) : 0;
+	return rc || !p->proof ? rc : need_proof_arm(b, p->after, e);
+}
+
+static size_t arm_of(const struct bisect *b, const struct bisect_pair *p, size_t i)
+{
+	return p->proof ? b->commits[i].proof_arm : b->commits[i].arm;
+}
+
+struct verdict_question bisect_question(const struct bisect *b, const struct bisect_pair *p,
 					const char *metric)
 {
-	size_t arm = before == after ? b->good_again : b->commits[after].arm;
 	return (struct verdict_question){ .session_id = session_id(b->session),
 					  .case_id = session_case_id(b->session, b->index),
-					  .arm_a = session_arm_id(b->session,
-								  b->commits[before].arm),
-					  .arm_b = session_arm_id(b->session, arm),
+					  .arm_a = session_arm_id(b->session, arm_of(b, p, p->before)),
+					  .arm_b = session_arm_id(b->session,
+								  p->before == p->after
+									  ? b->good_again
+									  : arm_of(b, p, p->after)),
 					  .metric = metric,
 					  .delta = b->o->delta,
 					  .no_control = !b->o->control };
@@ -163,10 +184,10 @@ struct verdict_question bisect_question(const struct bisect *b, size_t before, s
 
 /* By another metric than the session's own: the newest ratio of the record, NAN where that round
  * has none. */
-static int ratio_of_round(struct bisect *b, size_t before, size_t after, size_t had, double *x,
+static int ratio_of_round(struct bisect *b, const struct bisect_pair *p, size_t had, double *x,
 			  struct error *e)
 {
-	struct verdict_question q = bisect_question(b, before, after, b->metric);
+	struct verdict_question q = bisect_question(b, p, b->metric);
 	double *all = NULL;
 	size_t n = 0;
 	int rc = verdict_ratios(b->o->store, &q, &all, &n, e);
@@ -186,28 +207,26 @@ static unsigned controls(const struct bisect *b)
 	return round < 64 || round % 16 < 4 ? SESSION_CONTROLS : 0;
 }
 
-int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side,
+int bisect_pair_round(struct bisect *b, const struct bisect_pair *p, double *x, int *bad_side,
 		      struct error *e)
 {
-	size_t arms[2] = { b->commits[commit_a].arm, b->commits[commit_b].arm };
 	struct session_figure f[2];
-	int rc = 0;
-	if (commit_a == commit_b) {
-		rc = need_good_again(b, e);
-		arms[1] = b->good_again;
-	}
 	*x = NAN;
 	*bad_side = 0;
 	bool own = b->exact || !strcmp(b->metric, session_metric(b->session, b->index));
 	size_t had = 0;
+	int rc = bisect_need_arms(b, p, e);
 	if (!rc && !own) {
-		struct verdict_question q = bisect_question(b, commit_a, commit_b, b->metric);
+		struct verdict_question q = bisect_question(b, p, b->metric);
 		double *all = NULL;
 		rc = verdict_ratios(b->o->store, &q, &all, &had, e);
 		free(all);
 	}
-	if (!rc)
-		rc = session_round(b->session, b->index, arms, 2, controls(b), f, e);
+	if (rc)
+		return rc;
+	size_t arms[2] = { arm_of(b, p, p->before),
+			   p->before == p->after ? b->good_again : arm_of(b, p, p->after) };
+	rc = session_round(b->session, b->index, arms, 2, controls(b), f, e);
 	if (rc)
 		return rc;
 	b->measurements += 2;
@@ -216,14 +235,14 @@ int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double
 	else if (own)
 		*x = stats_log_ratio(f[0].value, f[1].value);
 	else
-		rc = ratio_of_round(b, commit_a, commit_b, had, x, e);
+		rc = ratio_of_round(b, p, had, x, e);
 	if (f[0].outcome != RUN_OK)
 		*bad_side = 1;
 	else if (f[1].outcome != RUN_OK)
 		*bad_side = 2;
 	if (*bad_side)
 		bisect_say(b, -1, "%s: %s",
-			   b->range.commits[*bad_side == 1 ? commit_a : commit_b].info.short_id,
+			   b->range.commits[*bad_side == 1 ? p->before : p->after].info.short_id,
 			   f[*bad_side - 1].why);
 	return rc;
 }
@@ -245,10 +264,8 @@ static int measure_exact(struct bisect *b, size_t i, struct error *e)
 	if (rc)
 		return rc;
 	const struct exact_answer *x = &b->commits[i].exact;
-	if (!ok && b->commits[i].build.outcome == BUILD_OK)
-		return unfit(b, i, BISECT_NOT_COUNTED, x->why, e);
 	if (!ok)
-		return 0;
+		return unfit(b, i, BISECT_NOT_COUNTED, x->why, e);
 	double log_ratio = stats_log_ratio(b->commits[0].exact.per_op, x->per_op);
 	bisect_say(b, -1, "%s  %.2f instructions%s  %s", b->range.commits[i].info.short_id,
 		   x->per_op, x->operations ? " per operation" : "",
@@ -259,53 +276,133 @@ static int measure_exact(struct bisect *b, size_t i, struct error *e)
 		    true, e);
 }
 
+static int does_not_run(struct bisect *b, size_t i, struct error *e)
+{
+	if (i)
+		return unfit(b, i, BISECT_NOT_RUNNING, "", e);
+	return error_set(e, -EIO, "the good end %s does not run any more",
+			 b->range.commits[0].info.short_id);
+}
+
+/* Rounds without a figure, as those that were disturbed, are made again; not for ever. */
+static int no_figure(struct bisect *b, size_t rounds, struct error *e)
+{
+	b->without += rounds;
+	return b->without < 30 ? 0
+			       : error_set(e, -EIO, "%zu rounds gave no figure of %s", b->without,
+					   b->metric);
+}
+
 static int measure_timed(struct bisect *b, size_t i, struct error *e)
 {
-	bool ok;
-	int rc = bisect_need_arm(b, i, &ok, e);
-	if (rc || !ok)
-		return rc;
+	struct bisect_pair p = { .before = 0, .after = i };
 	double x;
 	int bad_side;
-	rc = bisect_pair_round(b, 0, i, &x, &bad_side, e);
+	int rc = bisect_pair_round(b, &p, &x, &bad_side, e);
 	if (rc)
 		return rc;
-	if (bad_side == 2 && i)
-		return unfit(b, i, BISECT_NOT_RUNNING, "", e);
 	if (bad_side)
-		return error_set(e, -EIO, "the good end %s does not run any more",
-				 b->range.commits[0].info.short_id);
-	/* A round without a figure, as one that was disturbed, is made again; not for ever. */
+		return does_not_run(b, bad_side == 2 ? i : 0, e);
 	if (isnan(x))
-		return ++b->without < 30 ? 0
-					 : error_set(e, -EIO, "%zu rounds gave no figure of %s",
-						     b->without, b->metric);
+		return no_figure(b, 1, e);
 	b->without = 0;
 	return told(b, "measure", i, json_pack("{s:f}", "log_ratio", x), true, e);
 }
 
-int bisect_measure(struct bisect *b, size_t i, struct error *e)
+/* The log-ratios of a pair's rounds from the one of that number on. */
+static int ratios_from(struct bisect *b, const struct bisect_pair *p, size_t from, json_t **list,
+		       struct error *e)
 {
-	return b->exact ? measure_exact(b, i, e) : measure_timed(b, i, e);
-}
-
-int bisect_tell_beside(struct bisect *b, size_t parent, size_t i, struct error *e)
-{
-	struct verdict_question q = bisect_question(b, parent, i, b->metric);
+	struct verdict_question q = bisect_question(b, p, b->metric);
 	double *x = NULL;
 	size_t n = 0;
-	if (b->exact || !parent || !session_arm_relinks(b->session, b->commits[i].arm))
-		return 0;
 	int rc = verdict_ratios(b->o->store, &q, &x, &n, e);
-	json_t *list = json_array();
-	for (size_t k = 0; !rc && k < n; k++)
-		json_array_append_new(list, json_real(x[k]));
+	*list = json_array();
+	for (size_t k = from; !rc && k < n; k++)
+		json_array_append_new(*list, json_real(x[k]));
 	free(x);
-	json_t *payload = json_pack("{s:s, s:o}", "other", b->range.commits[parent].info.id,
-				    "log_ratios", list);
+	return rc;
+}
+
+static int tell_beside(struct bisect *b, const struct bisect_pair *p, json_t *log_ratios,
+		       struct error *e)
+{
+	return told(b, "beside", p->after,
+		    json_pack("{s:s, s:O, s:b}", "other", b->range.commits[p->before].info.id,
+			      "log_ratios", log_ratios, "asked", !p->proof),
+		    true, e);
+}
+
+size_t *bisect_beside_told(struct bisect *b, size_t before, size_t after)
+{
+	for (size_t k = 0; k < b->n_besides; k++)
+		if (b->besides[k].before == before && b->besides[k].after == after)
+			return &b->besides[k].told;
+	x_grow(b->besides, b->n_besides, b->cap_besides);
+	b->besides[b->n_besides] = (struct bisect_beside){ before, after, 0 };
+	return &b->besides[b->n_besides++].told;
+}
+
+/*
+ * Rounds of two commits beside each other, fewer where the time is up. Each is in the record when
+ * the next is made; those that a kill kept from being told are told with the next ones.
+ */
+static int measure_beside(struct bisect *b, const struct search_action *a, double until,
+			  struct error *e)
+{
+	struct bisect_pair p = { .before = a->beside, .after = a->commit };
+	size_t *told_before = bisect_beside_told(b, p.before, p.after), made = 0;
+	json_t *list = NULL;
+	double x;
+	int rc = 0, bad_side = 0;
+	while (!rc && !bad_side && made < a->rounds && (!made || bisect_used(b) < until)) {
+		bisect_say(b, -1, "are %s and %s level? round %zu",
+			   b->range.commits[p.before].info.short_id,
+			   b->range.commits[p.after].info.short_id, *told_before + ++made);
+		rc = bisect_pair_round(b, &p, &x, &bad_side, e);
+	}
+	if (!rc && bad_side)
+		return does_not_run(b, bad_side == 2 ? p.after : p.before, e);
 	if (!rc)
-		return told(b, "beside", i, payload, true, e);
-	json_decref(payload);
+		rc = ratios_from(b, &p, *told_before, &list, e);
+	size_t n = json_array_size(list);
+	if (!rc && !n)
+		rc = no_figure(b, made, e);
+	if (!rc && n) {
+		b->without = 0;
+		*told_before += n;
+		rc = tell_beside(b, &p, list, e);
+	}
+	json_decref(list);
+	return rc;
+}
+
+int bisect_measure(struct bisect *b, const struct search_action *a, double until, struct error *e)
+{
+	bool fresh = !b->commits[a->commit].tried, ok, other_ok = true;
+	int rc = bisect_need_arm(b, a->commit, &ok, e);
+	if (!rc && ok && a->beside != SEARCH_NONE)
+		rc = bisect_need_arm(b, a->beside, &other_ok, e);
+	/* What turns out to load the code of its parents need not be measured: ask again. */
+	if (rc || !ok || !other_ok || (fresh && b->commits[a->commit].same))
+		return rc;
+	if (b->exact)
+		return measure_exact(b, a->commit, e);
+	return a->beside == SEARCH_NONE ? measure_timed(b, a->commit, e)
+					: measure_beside(b, a, until, e);
+}
+
+int bisect_tell_proof(struct bisect *b, size_t parent, size_t i, struct error *e)
+{
+	struct bisect_pair p = { .before = parent, .after = i, .proof = true };
+	json_t *list = NULL;
+	if (b->exact || b->commits[i].proof_arm == BISECT_NONE ||
+	    !session_arm_relinks(b->session, b->commits[i].arm))
+		return 0;
+	int rc = ratios_from(b, &p, 0, &list, e);
+	if (!rc)
+		rc = tell_beside(b, &p, list, e);
+	json_decref(list);
 	return rc;
 }
 

@@ -22,11 +22,26 @@ struct bisect_commit {
 	struct build build;
 	bool tried; /* build asked for in this process */
 	size_t arm; /* of the session, or BISECT_NONE */
+	size_t proof_arm; /* the same once more: rounds that a proof rests on, none of the search's */
 	int64_t commit_id, build_id;
 	struct exact_answer exact; /* counted false: not counted yet */
 	bool exact_tried;
 	char unfit[32]; /* why the search skipped it, "" where it did not; earlier sittings too */
 	bool same; /* loads its parents' code: the search was told */
+};
+
+/*
+ * Two commits in one round; the good end beside itself where both are 0. A search holds on to what
+ * looked different, so a proof needs rounds of its own.
+ */
+struct bisect_pair {
+	size_t before, after;
+	bool proof;
+};
+
+/* Rounds of a pair that the search asked for, and has been told. */
+struct bisect_beside {
+	size_t before, after, told;
 };
 
 /* What the side-by-side proof of one step said. */
@@ -59,6 +74,8 @@ struct bisect {
 	const char *ends_metric;
 	struct bisect_proof *proofs;
 	size_t n_proofs;
+	struct bisect_beside *besides;
+	size_t n_besides, cap_besides;
 	size_t good_again;	     /* the good end a second time: an arm, or BISECT_NONE */
 	size_t builds, measurements; /* by this question, earlier sittings too */
 	size_t without;		     /* rounds one after another that gave no figure */
@@ -84,22 +101,27 @@ int bisect_need_arm(struct bisect *b, size_t i, bool *ok, struct error *e);
 /* Exact count of commit i; *ok false when it cannot be counted. */
 int bisect_need_exact(struct bisect *b, size_t i, bool *ok, struct error *e);
 
-/* The rounds of two commits (or of the good end beside itself) in this session. */
-struct verdict_question bisect_question(const struct bisect *b, size_t before, size_t after,
+/* The arms that a pair has beside those of bisect_need_arm(). */
+int bisect_need_arms(struct bisect *b, const struct bisect_pair *p, struct error *e);
+
+/* The rounds of a pair in this session. */
+struct verdict_question bisect_question(const struct bisect *b, const struct bisect_pair *p,
 					const char *metric);
 
-/* One round of two arms (commits; commit_b == commit_a: the commit beside itself, for the good end
- * alone); *x their log-ratio by the search's metric (b against a), NAN when a run went wrong;
- * bad_side tells whose (0 none, 1 a, 2 b). */
-int bisect_pair_round(struct bisect *b, size_t commit_a, size_t commit_b, double *x, int *bad_side,
+/* One round of a pair; *x the log-ratio by the search's metric (after against before), NAN when a
+ * run went wrong; bad_side tells whose (0 none, 1 before, 2 after). */
+int bisect_pair_round(struct bisect *b, const struct bisect_pair *p, double *x, int *bad_side,
 		      struct error *e);
 
-/* What the search asked for: one measurement of commit i; the record and the search know it then.
- */
-int bisect_measure(struct bisect *b, size_t i, struct error *e);
+/* What the search asked for; the record and the search know it then. until: the share of the time
+ * after which no further round of it begins. */
+int bisect_measure(struct bisect *b, const struct search_action *a, double until, struct error *e);
 
-/* Tell the search the rounds of i beside a parent; that the proof of i failed. */
-int bisect_tell_beside(struct bisect *b, size_t parent, size_t i, struct error *e);
+/* How many rounds of a pair the search has been told. */
+size_t *bisect_beside_told(struct bisect *b, size_t before, size_t after);
+
+/* Tell the search the rounds that the proof of i beside a parent made; that the proof failed. */
+int bisect_tell_proof(struct bisect *b, size_t parent, size_t i, struct error *e);
 int bisect_refute(struct bisect *b, size_t i, double error_rate, struct error *e);
 
 /* ---- bisect_ends.c ---- */
@@ -123,9 +145,9 @@ int bisect_elsewhere(struct bisect *b, json_t **list, struct error *e);
 
 /* ---- bisect_prove.c ---- */
 
-/* Rounds of two commits side by side until compare has a verdict by that metric, or this share of
- * the time is used up. */
-int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric,
+/* Rounds of a pair until compare has a verdict by that metric, or this share of the time is used
+ * up. */
+int bisect_side_by_side(struct bisect *b, const struct bisect_pair *p, const char *metric,
 			double share_of_time, struct verdict_answer *out, struct error *e);
 
 /* Does it show that the commit differs from that parent, by the search's metric? */

@@ -16,13 +16,16 @@
 /* Chance that a side-by-side verdict is wrong, as told to the search. */
 #define PROOF_ERROR 0.01
 
-int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, const char *metric,
+int bisect_side_by_side(struct bisect *b, const struct bisect_pair *p, const char *metric,
 			double share_of_time, struct verdict_answer *out, struct error *e)
 {
-	struct verdict_question q = bisect_question(b, commit_a, commit_b, metric);
 	double began = bisect_used(b);
+	int rc = bisect_need_arms(b, p, e);
+	if (rc)
+		return rc;
+	struct verdict_question q = bisect_question(b, p, metric);
 	for (size_t failed = 0;;) {
-		int rc = verdict_ask(b->o->store, &q, out, e);
+		rc = verdict_ask(b->o->store, &q, out, e);
 		if (rc)
 			return rc;
 		bool open = out->a.verdict == STATS_UNCLEAR ||
@@ -32,11 +35,11 @@ int bisect_side_by_side(struct bisect *b, size_t commit_a, size_t commit_b, cons
 		if (!open || used > share_of_time || bisect_out_of_time(b) || failed >= 3)
 			return verdict_store(b->o->store, &q, out, false, e);
 		bisect_say(b, -1, "%s beside %s: round %zu",
-			   b->range.commits[commit_b].info.short_id,
-			   b->range.commits[commit_a].info.short_id, out->a.log.n + 1);
+			   b->range.commits[p->after].info.short_id,
+			   b->range.commits[p->before].info.short_id, out->a.log.n + 1);
 		double x;
 		int bad_side;
-		rc = bisect_pair_round(b, commit_a, commit_b, &x, &bad_side, e);
+		rc = bisect_pair_round(b, p, &x, &bad_side, e);
 		if (rc)
 			return rc;
 		failed = isnan(x) ? failed + 1 : 0;
@@ -96,6 +99,9 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 		      bool *contradicted, struct error *e)
 {
 	struct bisect_proof *p = proof_of(b, c, parent);
+	/* Nobody chose the ends by what they showed. */
+	bool ends = !parent && c + 1 == b->range.n;
+	struct bisect_pair pair = { .before = parent, .after = c, .proof = !ends };
 	int rc = 0;
 	if (b->o->c->exact && !p->counted) {
 		bool ok[2];
@@ -115,14 +121,14 @@ static int prove_pair(struct bisect *b, size_t c, size_t parent, bool *confirmed
 					    : bisect_time_metric(b->o->c);
 		bool same = b->exact || !strcmp(time, b->metric);
 		if (!same)
-			rc = bisect_side_by_side(b, parent, c, b->metric, PROOF_SHARE, &p->own, e);
+			rc = bisect_side_by_side(b, &pair, b->metric, PROOF_SHARE, &p->own, e);
 		if (!rc)
-			rc = bisect_side_by_side(b, parent, c, time, PROOF_SHARE, &p->time, e);
+			rc = bisect_side_by_side(b, &pair, time, PROOF_SHARE, &p->time, e);
 		if (same)
 			p->own = p->time;
 		/* The rounds that time took say more of the other metric, too. */
 		else if (!rc && p->own.a.verdict == STATS_UNCLEAR)
-			rc = bisect_side_by_side(b, parent, c, b->metric, 0, &p->own, e);
+			rc = bisect_side_by_side(b, &pair, b->metric, 0, &p->own, e);
 		p->timed = !rc;
 		if (!rc)
 			rc = bisect_step(b, "confirm", c,
@@ -168,7 +174,7 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 		if (!rc && !confirmed && contradicted && (b->exact || !bisect_out_of_time(b))) {
 			bisect_say(b, -1, "%s is no different from its parent: searching on",
 				   b->range.commits[c].info.short_id);
-			rc = bisect_tell_beside(b, alike, c, e);
+			rc = bisect_tell_proof(b, alike, c, e);
 			if (!rc)
 				rc = bisect_refute(b, c, PROOF_ERROR, e);
 			*again = true;

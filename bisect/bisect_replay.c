@@ -31,19 +31,29 @@ static int range_of(struct subject *s, const struct store_bisect_row *b, bool fi
 	return rc;
 }
 
+/* other: the commit that it ran beside, or r->n for the reference. */
 static json_t *decision(struct search *search, const struct range *r,
-			const struct store_step_row *s, size_t at, const json_t *payload,
-			bool *same)
+			const struct store_step_row *s, size_t at, size_t other,
+			const json_t *payload, bool *same)
 {
 	struct search_action a = search_next(search);
 	const struct history_commit *c = &r->commits[at].info;
-	json_t *asked =
-		a.kind == SEARCH_MEASURE ? json_string(r->commits[a.commit].info.id) : json_null();
-	bool agrees = a.kind == SEARCH_MEASURE && a.commit == at;
+	bool measures = a.kind == SEARCH_MEASURE;
+	uint32_t beside = other < r->n ? (uint32_t)other : SEARCH_NONE;
+	json_t *asked = measures ? json_string(r->commits[a.commit].info.id) : json_null();
+	bool agrees = measures && a.commit == at && a.beside == beside;
 	*same &= agrees;
-	return json_pack("{s:I, s:s, s:s, s:s?, s:o, s:b, s:O?}", "seq", (json_int_t)s->seq,
-			 "commit", c->id, "short", c->short_id, "subject", c->subject, "asked",
-			 asked, "same", agrees, "log_ratio", json_object_get(payload, "log_ratio"));
+	return json_pack("{s:I, s:s, s:s, s:s, s:s?, s:o, s:b, s:o?}", "seq", (json_int_t)s->seq,
+			 "commit", c->id, "short", c->short_id, "subject", c->subject, "beside",
+			 other < r->n ? r->commits[other].info.short_id : NULL, "asked", asked,
+			 "same", agrees, "log_ratio", json_real(bisect_step_log_ratio(payload)));
+}
+
+/* What the search asked for; a proof's rounds are not its own. */
+static bool decided(const struct store_step_row *s, const json_t *payload)
+{
+	return !strcmp(s->action, "measure") ||
+	       (!strcmp(s->action, "beside") && json_is_true(json_object_get(payload, "asked")));
 }
 
 static json_t *steps_json(struct search *search, const struct range *r)
@@ -105,9 +115,12 @@ static int take_again(struct subject *s, const struct store_bisect_row *b,
 				rc = bisect_search_open(&range, payload, &search, e);
 		} else if (search) {
 			size_t at = bisect_step_commit(&range, step->commit);
-			if (at < range.n && !strcmp(step->action, "measure"))
-				json_array_append_new(decisions, decision(search, &range, step, at,
-									  payload, &same));
+			if (at < range.n && decided(step, payload))
+				json_array_append_new(
+					decisions,
+					decision(search, &range, step, at,
+						 bisect_step_other(&range, payload), payload,
+						 &same));
 			bisect_feed(search, &range, step->action, at, payload);
 		}
 		json_decref(payload);

@@ -2,6 +2,7 @@
 #include "bisect/bisect_steps.h"
 
 #include "base/buf.h"
+#include "harness/stats.h"
 
 #include <errno.h>
 #include <math.h>
@@ -54,6 +55,34 @@ size_t bisect_step_commit(const struct range *r, const char *id)
 	return id ? range_find(r, id) : r->n;
 }
 
+size_t bisect_step_other(const struct range *r, const json_t *payload)
+{
+	const char *id = json_string_value(json_object_get(payload, "other"));
+	return id ? range_find(r, id) : r->n;
+}
+
+/* The log-ratios of a step "beside", n of them; to be freed. */
+static double *log_ratios(const json_t *payload, size_t *n)
+{
+	const json_t *list = json_object_get(payload, "log_ratios");
+	double *x = x_calloc(json_array_size(list) + 1, sizeof(*x));
+	size_t k;
+	json_t *v;
+	*n = 0;
+	json_array_foreach(list, k, v)
+		if (isfinite(json_number_value(v)))
+			x[(*n)++] = json_number_value(v);
+	return x;
+}
+
+double bisect_step_log_ratio(const json_t *payload)
+{
+	size_t n;
+	double *x = log_ratios(payload, &n), v = n ? stats_median(x, n) : number(payload, "log_ratio");
+	free(x);
+	return v;
+}
+
 static void set_builds(struct search *s, const struct range *r, const json_t *ids,
 		       enum search_build state)
 {
@@ -66,26 +95,42 @@ static void set_builds(struct search *s, const struct range *r, const json_t *id
 	}
 }
 
+/* All of one commit against one other thing. */
+static void observe_alike(struct search *s, const struct range *r, const json_t *id,
+			  const json_t *other, const double *x, size_t n)
+{
+	size_t i = json_is_string(id) ? range_find(r, json_string_value(id)) : r->n,
+	       j = json_is_string(other) ? range_find(r, json_string_value(other)) : r->n;
+	json_int_t reference = json_integer_value(other);
+	if (i == r->n)
+		return;
+	if (json_is_null(other))
+		search_observe_rounds(s, (uint32_t)i, SEARCH_NONE, x, n);
+	else if (reference >= 1 && reference <= SEARCH_REFERENCES)
+		for (size_t k = 0; k < n; k++)
+			search_observe_against(s, (uint32_t)i, (unsigned)reference, x[k]);
+	else if (j < r->n && j != i)
+		search_observe_rounds(s, (uint32_t)i, (uint32_t)j, x, n);
+}
+
+/* Those of one kind stand together, and are told at once. */
 static void observe_pairs(struct search *s, const struct range *r, const json_t *pairs)
 {
-	size_t k;
+	double *x = x_calloc(json_array_size(pairs) + 1, sizeof(*x));
+	size_t n = 0, k;
 	json_t *p;
 	json_array_foreach(pairs, k, p) {
-		const json_t *id = json_array_get(p, 0), *other = json_array_get(p, 1);
-		double x = json_number_value(json_array_get(p, 2));
-		size_t i = json_is_string(id) ? range_find(r, json_string_value(id)) : r->n,
-		       j = json_is_string(other) ? range_find(r, json_string_value(other)) : r->n;
-		if (i == r->n || !isfinite(x))
+		const json_t *next = json_array_get(pairs, k + 1);
+		double v = json_number_value(json_array_get(p, 2));
+		if (isfinite(v))
+			x[n++] = v;
+		if (next && json_equal(json_array_get(next, 0), json_array_get(p, 0)) &&
+		    json_equal(json_array_get(next, 1), json_array_get(p, 1)))
 			continue;
-		if (json_is_null(other))
-			search_observe(s, (uint32_t)i, x);
-		else if (json_is_integer(other) && json_integer_value(other) >= 1 &&
-			 json_integer_value(other) <= SEARCH_REFERENCES)
-			search_observe_against(s, (uint32_t)i, (unsigned)json_integer_value(other),
-					       x);
-		else if (j < r->n && j != i)
-			search_observe_beside(s, (uint32_t)i, (uint32_t)j, x);
+		observe_alike(s, r, json_array_get(p, 0), json_array_get(p, 1), x, n);
+		n = 0;
 	}
+	free(x);
 }
 
 int bisect_search_open(const struct range *r, const json_t *open, struct search **s,
@@ -135,11 +180,10 @@ void bisect_feed(struct search *s, const struct range *r, const char *action, si
 	} else if (!strcmp(action, "measure")) {
 		search_observe(s, i, number(payload, "log_ratio"));
 	} else if (!strcmp(action, "beside")) {
-		const char *id = json_string_value(json_object_get(payload, "other"));
-		size_t other = id ? range_find(r, id) : r->n, k;
-		json_t *x;
-		json_array_foreach(json_object_get(payload, "log_ratios"), k, x)
-			if (other < r->n && other != at)
-				search_observe_beside(s, i, (uint32_t)other, json_number_value(x));
+		size_t other = bisect_step_other(r, payload), n;
+		double *x = log_ratios(payload, &n);
+		if (other < r->n && other != at)
+			search_observe_rounds(s, i, (uint32_t)other, x, n);
+		free(x);
 	}
 }

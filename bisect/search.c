@@ -16,6 +16,9 @@ static const double NO_STEP_SURE = 0.995;
  * place is what is asked. */
 static const double DOUBT = 3.5;
 
+/* Rounds of a pair that may be level, at most, before it is thought over. */
+enum { LEVEL_ROUNDS_MAX = 16 };
+
 /* Bits per measurement's cost below which a search under a fixed layout ends: what is left is the
  * offsets'. */
 static const double LEAST_RATE = 1e-3;
@@ -147,7 +150,6 @@ static void observe(struct search *s, uint32_t commit, uint32_t beside, uint32_t
 		    double log_ratio)
 {
 	assert(commit < s->n && isfinite(log_ratio));
-	search_settle(s);
 	uint32_t slot = slot_for(s, commit, beside, level), at = (uint32_t)s->n_obs;
 	struct search_slot *t = &s->slot[slot];
 	x_grow(s->obs, s->n_obs, s->cap_obs);
@@ -161,18 +163,20 @@ static void observe(struct search *s, uint32_t commit, uint32_t beside, uint32_t
 	s->stale = true;
 }
 
-void search_observe(struct search *s, uint32_t commit, double log_ratio)
+void search_observe_rounds(struct search *s, uint32_t commit, uint32_t beside,
+			   const double *log_ratios, size_t n)
 {
-	assert(commit < s->n);
-	if (s->build[commit] != SEARCH_BUILT)
+	assert(commit < s->n && beside != commit && (beside == SEARCH_NONE || beside < s->n));
+	if (n && beside == SEARCH_NONE && s->build[commit] != SEARCH_BUILT)
 		search_set_build(s, commit, SEARCH_BUILT);
-	observe(s, commit, SEARCH_NONE, 0, log_ratio);
+	search_settle(s);
+	for (size_t k = 0; k < n; k++)
+		observe(s, commit, beside, 0, log_ratios[k]);
 }
 
-void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, double log_ratio)
+void search_observe(struct search *s, uint32_t commit, double log_ratio)
 {
-	assert(other < s->n && other != commit);
-	observe(s, commit, other, 0, log_ratio);
+	search_observe_rounds(s, commit, SEARCH_NONE, &log_ratio, 1);
 }
 
 void search_observe_against(struct search *s, uint32_t commit, unsigned reference, double log_ratio)
@@ -180,6 +184,7 @@ void search_observe_against(struct search *s, uint32_t commit, unsigned referenc
 	assert(reference >= 1 && reference <= SEARCH_REFERENCES);
 	if (s->n_levels <= reference)
 		s->n_levels = reference + 1;
+	search_settle(s);
 	observe(s, commit, SEARCH_NONE, reference, log_ratio);
 }
 
@@ -287,6 +292,13 @@ static struct search_action done(struct search *s, enum search_outcome outcome, 
 	return (struct search_action){ .kind = SEARCH_DONE };
 }
 
+static struct search_action against_reference(uint32_t commit)
+{
+	return (struct search_action){
+		.kind = SEARCH_MEASURE, .commit = commit, .beside = SEARCH_NONE, .rounds = 1, .cost = 1
+	};
+}
+
 /* Good and bad first, in turn: without a prior on the noise three each, else one. */
 static bool first_rounds(const struct search *s, uint32_t *commit)
 {
@@ -322,8 +334,39 @@ static struct search_action measure(const struct search *s, uint32_t a, uint32_t
 	double known_a, known_b;
 	search_own_level(s, a, &known_a);
 	search_own_level(s, b, &known_b);
-	bool second = known_b < known_a;
-	return (struct search_action){ SEARCH_MEASURE, second ? b : a, s->n_accepted > 0, 0, 1, 0 };
+	struct search_action m = against_reference(known_b < known_a ? b : a);
+	m.level = s->n_accepted > 0;
+	return m;
+}
+
+/*
+ * Do these two differ? They run beside each other. Half of the rounds after which the interval would
+ * lie within delta, if their difference stayed what it is, are made before it is asked again.
+ */
+static struct search_action hold_together(const struct search *s, const struct search_pair *p)
+{
+	struct search_action m = measure(s, p->first, p->last);
+	m.level = false;
+	/* Where the good end is the reference, and its level known, that is the same round. An
+	 * offset that stays with a build stays in a pair of them, too. */
+	bool by_reference = p->first == s->good && s->o.level_sd > 0;
+	if (by_reference || s->o.layout == SEARCH_LAYOUT_FIXED)
+		return m;
+	m.commit = p->last;
+	m.beside = p->first;
+	double room = (s->o.delta - fabs(p->d)) / 1.645, rounds = LEVEL_ROUNDS_MAX;
+	if (room > 0)
+		rounds = ceil((s->scale2 / (room * room) - s->scale2 / (p->sd * p->sd)) / 2);
+	m.rounds = (size_t)fmin(fmax(rounds, 1), LEVEL_ROUNDS_MAX);
+	m.cost = (double)m.rounds;
+	return m;
+}
+
+static struct search_action are_level(const struct search *s, const struct search_pair *p)
+{
+	struct search_action m = hold_together(s, p);
+	m.level = true;
+	return m;
 }
 
 static struct search_action stop_short(struct search *s, const char *why)
@@ -360,13 +403,16 @@ static bool too_small(const struct search *s, uint32_t commit)
  * is none left, between neighbours. */
 static struct search_action look_inside(struct search *s)
 {
-	uint32_t first, last, middle = search_halve(s);
+	struct search_pair open;
+	uint32_t middle = search_halve(s);
 	if (middle != SEARCH_NONE) {
-		double build = s->build[middle] == SEARCH_BUILT ? 0 : s->o.build_cost;
-		return (struct search_action){ SEARCH_MEASURE, middle, true, 0, 1 + build, 0 };
+		struct search_action m = against_reference(middle);
+		m.level = true;
+		m.cost += s->build[middle] == SEARCH_BUILT ? 0 : s->o.build_cost;
+		return m;
 	}
-	if (search_open_neighbours(s, &first, &last))
-		return measure(s, first, last);
+	if (search_open_neighbours(s, &open) || search_open_segment(s, &open))
+		return are_level(s, &open);
 	return s->n_accepted ? all_steps_found(s) : done(s, SEARCH_NO_STEP, "");
 }
 
@@ -376,9 +422,10 @@ static struct search_action decide(struct search *s)
 		return done(
 			s, SEARCH_CANNOT_TELL,
 			"an end of the range cannot be built or run: choose another good or bad");
-	uint32_t commit, first, last;
+	struct search_pair open;
+	uint32_t commit;
 	if (first_rounds(s, &commit))
-		return (struct search_action){ SEARCH_MEASURE, commit, false, 0, 1, 0 };
+		return against_reference(commit);
 	double p, d, sd, none = search_no_step(s);
 	uint32_t best = search_most_probable(s, &p);
 	if (s->n_accepted && s->n_accepted == s->o.max_steps)
@@ -394,8 +441,7 @@ static struct search_action decide(struct search *s)
 	if (s->o.staircase && doubtful(s))
 		return look_inside(s);
 	if (s->n_accepted && none >= s->o.confidence)
-		return search_open_segment(s, &first, &last) ? measure(s, first, last)
-							     : all_steps_found(s);
+		return search_open_segment(s, &open) ? are_level(s, &open) : all_steps_found(s);
 	/* Of a staircase level ends say nothing. */
 	bool ends = !s->n_accepted && !s->o.staircase && search_ends(s, &d, &sd);
 	if (ends && s->slot[s->slot_of[s->bad]].n >= 8) {
@@ -404,8 +450,12 @@ static struct search_action decide(struct search *s)
 	}
 	if (!s->n_accepted && doubtful(s) && !ends_saturated(s))
 		return measure(s, s->good, s->bad);
-	if (s->n_accepted && doubtful(s) && search_open_segment(s, &first, &last))
-		return measure(s, first, last);
+	if (s->n_accepted && doubtful(s) && search_open_segment(s, &open))
+		return are_level(s, &open);
+	/* Its place is known if there is a further one: is there? */
+	if (!doubtful(s) && none > p && p > 0.5 * (1 - none) && (s->n_accepted || s->o.staircase) &&
+	    search_alone(s, best, &open))
+		return hold_together(s, &open);
 	bool place = !doubtful(s) && p < search_sure(s) * (1 - none);
 	struct search_action a = search_choose(s, place, false);
 	if (s->o.layout == SEARCH_LAYOUT_FIXED && a.bits < LEAST_RATE * a.cost)

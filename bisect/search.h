@@ -15,6 +15,7 @@
  *	while ((a = search_next(s)).kind == SEARCH_MEASURE) {
  *		build a.commit where that is not done;	search_set_build(s, a.commit, …);
  *		measure it against the reference;	search_observe(s, a.commit, log_ratio);
+ *		or a.rounds times beside a.beside;	search_observe_rounds(s, …);
  *	}
  *	search_get_result(s, &r);	search_result_release(&r);
  *	search_close(s);
@@ -50,7 +51,9 @@
  * Several steps. A step that reaches the confidence is accepted, its size stays unknown, and the
  * search goes on with the rest, until no further one is likely and the ends of each segment between
  * accepted steps agree within delta. For a staircase every commit is measured, the middle of the
- * widest gap next, until all neighbours agree within delta.
+ * widest gap next, until all neighbours agree within delta, and the ends of the segments too: many
+ * steps too small to be found one by one may add up. Two commits that are to be held against each
+ * other run in the same rounds: through the reference it would take twice as many.
  */
 struct search;
 
@@ -107,14 +110,18 @@ enum search_build {
 	SEARCH_BROKEN, /* failed, timed out, crashed or did not interpose: it cannot be measured */
 };
 
+#define SEARCH_NONE UINT32_MAX /* no commit */
+
 enum search_kind {
-	SEARCH_MEASURE, /* one more round of `commit` against the reference */
+	SEARCH_MEASURE, /* a round of `commit` against the reference, or rounds beside another */
 	SEARCH_DONE,
 };
 
 struct search_action {
 	enum search_kind kind;
 	uint32_t commit;
+	uint32_t beside; /* the commit to run it beside; SEARCH_NONE: the reference */
+	size_t rounds;	 /* that may be made before it is asked again, 1 or more; fewer will do */
 	bool level;	      /* asks only whether the rest of the range is level within delta */
 	double bits;	      /* information about the place that is expected of it */
 	double cost;	      /* of it, in measurements */
@@ -178,10 +185,12 @@ void search_set_build(struct search *s, uint32_t commit, enum search_build state
 void search_observe(struct search *s, uint32_t commit, double log_ratio);
 
 /*
- * One log-ratio of a commit to another, both of the range, measured side by side without the
- * reference: in an earlier search, say. Says nothing of builds.
+ * n log-ratios, told at once as one piece of news: of a commit to the reference as above (beside:
+ * SEARCH_NONE), or to another commit of the range, measured side by side without the reference;
+ * that says nothing of builds.
  */
-void search_observe_beside(struct search *s, uint32_t commit, uint32_t other, double log_ratio);
+void search_observe_rounds(struct search *s, uint32_t commit, uint32_t beside,
+			   const double *log_ratios, size_t n);
 
 /*
  * One log-ratio of a commit to another reference that is not of the range, number 1 …

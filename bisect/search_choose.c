@@ -75,19 +75,19 @@ static size_t parts(const struct search *s, uint32_t commit, const double *insid
 		    bool without_none, struct part *part)
 {
 	size_t n = 0;
-	double sum = 0;
+	double sum = 0, all = without_none ? fmax(1e-6, 1 - search_no_step(s)) : 1;
 	/* A Student-t's tails as a normal of its variance. */
 	double tails = s->dof > 4 ? s->dof / (s->dof - 2) : 2;
 	for (size_t j = without_none; j < s->n_comp; j++) {
 		const struct search_component *c = &s->comp[j];
-		if (c->p < 1e-4)
+		if (c->p < 1e-4 * all)
 			continue;
 		double fa = c->a != SEARCH_NONE ? inside[c->a] : 0,
 		       fb = c->b != SEARCH_NONE ? inside[c->b] : 0;
 		for (int bits = 0; bits < 4; bits++) {
 			bool a = bits & 1, b = bits >> 1;
 			double p = c->p * (a ? fa : 1 - fa) * (b ? fb : 1 - fb);
-			if (p <= 1e-5 || n == PARTS_MAX)
+			if (p <= 1e-5 * all || n == PARTS_MAX)
 				continue;
 			part[n].p = p;
 			search_predict(s, c, commit, a, b, k, &part[n].mean, &part[n].var);
@@ -121,7 +121,12 @@ static void consider(struct look *k, uint32_t commit, double bits, double cost, 
 {
 	if (bits / weighed_cost > k->best_rate) {
 		k->best_rate = bits / weighed_cost;
-		k->best = (struct search_action){ SEARCH_MEASURE, commit, false, bits, cost, 0 };
+		k->best = (struct search_action){ .kind = SEARCH_MEASURE,
+						  .commit = commit,
+						  .beside = SEARCH_NONE,
+						  .rounds = 1,
+						  .bits = bits,
+						  .cost = cost };
 	}
 }
 

@@ -237,6 +237,8 @@ struct search_action search_exact_next(struct search *s)
 	if (x.next != SEARCH_NONE) {
 		a.kind = SEARCH_MEASURE;
 		a.commit = x.next;
+		a.beside = SEARCH_NONE;
+		a.rounds = 1;
 		a.cost = 1 + (s->build[x.next] == SEARCH_BUILT ? 0 : s->o.build_cost);
 		a.bits = 1;
 	}

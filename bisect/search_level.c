@@ -29,12 +29,35 @@ double search_own_level(const struct search *s, uint32_t commit, double *precisi
 	return t->mean * t->precision / *precision;
 }
 
-/* Of two commits that were measured against the reference, and its sd. */
-static double slot_difference(const struct search *s, uint32_t lo, uint32_t hi, double *sd)
+/* Adds what rounds of hi beside lo tell of their difference: a sum of precisions and one weighed by
+ * them. */
+static void add_beside(const struct search *s, uint32_t lo, uint32_t hi, double *precision,
+		       double *sum)
+{
+	for (size_t m = 0; m < s->n_slots; m++) {
+		const struct search_slot *t = &s->slot[m];
+		bool same = t->commit == hi && t->beside == lo,
+		     turned = t->commit == lo && t->beside == hi;
+		/* A slot that is new has no sums before the next posterior. */
+		if ((!same && !turned) || !(t->sum.precision > 0))
+			continue;
+		*precision += t->sum.precision;
+		*sum += t->sum.precision * (same ? t->sum.mean : -t->sum.mean);
+	}
+}
+
+/* Of two commits that were measured against the reference, maybe side by side as well. */
+static struct search_pair pair_of(const struct search *s, uint32_t lo, uint32_t hi)
 {
 	double a, b, before = search_own_level(s, lo, &a), after = search_own_level(s, hi, &b);
-	*sd = sqrt(s->scale2 * (1 / a + 1 / b));
-	return after - before;
+	double precision = 1 / (1 / a + 1 / b), sum = precision * (after - before);
+	add_beside(s, lo, hi, &precision, &sum);
+	return (struct search_pair){ lo, hi, sum / precision, sqrt(s->scale2 / precision) };
+}
+
+static double at_most(const struct search_pair *p)
+{
+	return fabs(p->d) + 1.645 * p->sd;
 }
 
 static bool same_steps(const struct search *s, uint32_t a, uint32_t b)
@@ -54,19 +77,29 @@ bool search_ends(const struct search *s, double *d, double *sd)
 	/* A slot that is new has no sums before the next posterior. */
 	if (!(s->slot[g].sum.precision > 0) || !(s->slot[b].sum.precision > 0))
 		return false;
-	*d = slot_difference(s, s->good, s->bad, sd);
+	struct search_pair p = pair_of(s, s->good, s->bad);
+	*d = p.d;
+	*sd = p.sd;
 	return true;
 }
 
-/*
- * Of the segments that may differ by more than `limit`, the one of the widest interval, into *first
- * and *last; *most: the largest difference that any may have. Returns whether there is one.
- */
-static bool segments(const struct search *s, double limit, uint32_t *first, uint32_t *last,
-		     double *most)
+/* What a walk over pairs keeps: the largest difference that any may have, and of those above a
+ * limit the one of the widest interval. */
+struct widest {
+	double limit, most;
+	struct search_pair pair; /* sd 0: none yet */
+};
+
+static void look_at(struct widest *w, const struct search *s, uint32_t lo, uint32_t hi)
 {
-	double widest = 0;
-	*most = 0;
+	struct search_pair p = pair_of(s, lo, hi);
+	w->most = fmax(w->most, at_most(&p));
+	if (at_most(&p) > w->limit && p.sd > w->pair.sd)
+		w->pair = p;
+}
+
+static void segments(const struct search *s, struct widest *w)
+{
 	for (size_t m = 0; m < s->n_slots; m++) {
 		uint32_t lo = s->slot[m].commit, hi = lo;
 		if (!search_plain(&s->slot[m]))
@@ -81,57 +114,82 @@ static bool segments(const struct search *s, double limit, uint32_t *first, uint
 			if (ancestors(s, other) > ancestors(s, hi))
 				hi = other;
 		}
-		if (lo == hi || s->slot[m].commit != lo)
-			continue;
-		double sd, d = slot_difference(s, lo, hi, &sd);
-		*most = fmax(*most, fabs(d) + 1.645 * sd);
-		if (fabs(d) + 1.645 * sd > limit && sd > widest) {
-			widest = sd;
-			*first = lo;
-			*last = hi;
-		}
+		if (lo != hi && s->slot[m].commit == lo)
+			look_at(w, s, lo, hi);
 	}
-	return widest > 0;
 }
 
-bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last)
+/* Suspects that stand between them. Neighbours that load the same code have none. */
+static size_t suspects_between(const struct search *s, uint32_t lo, uint32_t hi)
 {
-	double most;
-	return segments(s, s->o.delta, first, last, &most);
+	const uint64_t *a = search_has(s, lo), *b = search_has(s, hi);
+	size_t n = 0;
+	for (size_t w = 0; w < s->words; w++)
+		for (uint64_t bits = b[w] & ~a[w]; bits; bits &= bits - 1)
+			n += s->prior[w * 64 + (size_t)__builtin_ctzll(bits)] > 0;
+	return n;
+}
+
+/* The nearest measured commit before hi that has the same accepted steps, or SEARCH_NONE. */
+static uint32_t below(const struct search *s, uint32_t hi)
+{
+	uint32_t nearest = SEARCH_NONE;
+	for (size_t k = 0; k < s->n_slots; k++) {
+		uint32_t lo = s->slot[k].commit;
+		if (!search_plain(&s->slot[k]) || lo == hi || s->build[lo] == SEARCH_BROKEN ||
+		    !within(s, lo, hi) || !same_steps(s, lo, hi))
+			continue;
+		if (nearest == SEARCH_NONE || ancestors(s, lo) > ancestors(s, nearest))
+			nearest = lo;
+	}
+	return nearest;
+}
+
+static void neighbours(const struct search *s, struct widest *w)
+{
+	for (size_t m = 0; m < s->n_slots; m++) {
+		uint32_t hi = s->slot[m].commit;
+		if (!search_plain(&s->slot[m]) || s->build[hi] == SEARCH_BROKEN)
+			continue;
+		uint32_t lo = below(s, hi);
+		if (lo != SEARCH_NONE && suspects_between(s, lo, hi))
+			look_at(w, s, lo, hi);
+	}
+}
+
+bool search_alone(const struct search *s, uint32_t suspect, struct search_pair *pair)
+{
+	uint32_t slot = s->slot_of[suspect];
+	if (slot == SEARCH_NONE || s->build[suspect] == SEARCH_BROKEN)
+		return false;
+	uint32_t lo = below(s, suspect);
+	if (lo == SEARCH_NONE || suspects_between(s, lo, suspect) != 1)
+		return false;
+	*pair = pair_of(s, lo, suspect);
+	return true;
+}
+
+bool search_open_segment(const struct search *s, struct search_pair *open)
+{
+	struct widest w = { .limit = s->o.delta };
+	segments(s, &w);
+	*open = w.pair;
+	return w.pair.sd > 0;
+}
+
+bool search_open_neighbours(const struct search *s, struct search_pair *open)
+{
+	struct widest w = { .limit = s->o.delta };
+	neighbours(s, &w);
+	*open = w.pair;
+	return w.pair.sd > 0;
 }
 
 double search_hidden(const struct search *s)
 {
-	uint32_t first, last;
-	double most;
-	segments(s, INFINITY, &first, &last, &most);
-	return most > 0 ? most : INFINITY;
-}
-
-bool search_open_neighbours(const struct search *s, uint32_t *first, uint32_t *last)
-{
-	double widest = 0;
-	for (size_t m = 0; m < s->n_slots; m++) {
-		uint32_t hi = s->slot[m].commit, below = SEARCH_NONE;
-		if (!search_plain(&s->slot[m]) || s->build[hi] == SEARCH_BROKEN)
-			continue;
-		for (size_t k = 0; k < s->n_slots; k++) {
-			uint32_t lo = s->slot[k].commit;
-			if (!search_plain(&s->slot[k]) || lo == hi ||
-			    s->build[lo] == SEARCH_BROKEN || !within(s, lo, hi) ||
-			    !same_steps(s, lo, hi))
-				continue;
-			if (below == SEARCH_NONE || ancestors(s, lo) > ancestors(s, below))
-				below = lo;
-		}
-		if (below == SEARCH_NONE)
-			continue;
-		double sd, d = slot_difference(s, below, hi, &sd);
-		if (fabs(d) + 1.645 * sd > s->o.delta && sd > widest) {
-			widest = sd;
-			*first = below;
-			*last = hi;
-		}
-	}
-	return widest > 0;
+	struct widest w = { .limit = INFINITY };
+	segments(s, &w);
+	if (s->o.staircase)
+		neighbours(s, &w);
+	return w.most > 0 ? w.most : INFINITY;
 }

@@ -16,8 +16,6 @@
 #define SEARCH_LEVELS (SEARCH_REFERENCES + 1)
 #define SEARCH_COLUMNS (SEARCH_LEVELS + SEARCH_STEPS_MAX + 2) /* levels, accepted, two more */
 
-#define SEARCH_NONE UINT32_MAX
-
 struct search_obs {
 	uint32_t slot, next; /* next of the slot, SEARCH_NONE at its end */
 	double y;
@@ -178,15 +176,23 @@ double search_own_level(const struct search *s, uint32_t commit, double *precisi
  * the ends' own means and its sd; false before both are measured.
  */
 bool search_ends(const struct search *s, double *d, double *sd);
+/* Two of them, the earlier first, and what is known of their difference. */
+struct search_pair {
+	uint32_t first, last;
+	double d, sd;
+};
 /*
  * Between the first and the last of each segment of such commits, or between neighbours, with none
  * measured between: where a difference may exceed delta (90 % interval), the pair of the widest
  * interval and true.
  */
-bool search_open_segment(const struct search *s, uint32_t *first, uint32_t *last);
-/* The largest difference that such commits may have (upper bound of the 90 % interval). */
+bool search_open_segment(const struct search *s, struct search_pair *open);
+bool search_open_neighbours(const struct search *s, struct search_pair *open);
+/* The suspect and the nearest measured commit before it, where none but the suspect parts them. */
+bool search_alone(const struct search *s, uint32_t suspect, struct search_pair *pair);
+/* The largest difference that such commits may have (upper bound of the 90 % interval): ends of
+ * segments, and of a staircase neighbours too. */
 double search_hidden(const struct search *s);
-bool search_open_neighbours(const struct search *s, uint32_t *first, uint32_t *last);
 
 /* search_result.c: fills size, lo and hi of the step at t->commit; the order of results. */
 void search_step_size(const struct search *s, struct search_step *t);

@@ -141,17 +141,25 @@ static double next_drift(struct history *h)
 	return h->drift;
 }
 
-static double measure(struct history *h, uint32_t commit)
+static double level(const struct history *h, uint32_t commit)
+{
+	return h->o->snr * __builtin_popcountll(h->has_step[commit]);
+}
+
+/* Against the reference, or (beside not SEARCH_NONE) another commit. */
+static double measure(struct history *h, uint32_t commit, uint32_t beside)
 {
 	const struct simulate_options *o = h->o;
-	double y = o->snr * __builtin_popcountll(h->has_step[commit]);
+	bool pair = beside != SEARCH_NONE;
+	double y = level(h, commit) - (pair ? level(h, beside) : 0);
 	if (o->exact)
 		return y;
 	y += normal(h, 1);
 	if (o->outliers > 0 && gsl_rng_uniform(h->rng) < o->outliers)
 		y += gsl_rng_uniform(h->rng) < 0.5 ? 10 : -10;
 	if (o->layout > 0)
-		y += o->layout_fixed ? h->offset[commit] : normal(h, o->layout * o->snr);
+		y += o->layout_fixed ? h->offset[commit] - (pair ? h->offset[beside] : 0)
+				     : normal(h, o->layout * o->snr);
 	if (o->drift > 0) {
 		/* The reference runs first, the subject right after it. */
 		double before = o->drift_unpaired ? 0 : next_drift(h);
@@ -258,10 +266,15 @@ static int run_search(struct history *h, struct simulate_result *r, struct outco
 	if (rc)
 		return rc;
 	for (struct search_action a; (a = search_next(s)).kind == SEARCH_MEASURE;) {
-		if (h->broken[a.commit])
+		if (h->broken[a.commit]) {
 			search_set_build(s, a.commit, SEARCH_BROKEN);
-		else
-			search_observe(s, a.commit, measure(h, a.commit));
+			continue;
+		}
+		double *x = x_calloc(a.rounds, sizeof(*x));
+		for (size_t k = 0; k < a.rounds; k++)
+			x[k] = measure(h, a.commit, a.beside);
+		search_observe_rounds(s, a.commit, a.beside, x, a.rounds);
+		free(x);
 	}
 	struct search_result result;
 	search_get_result(s, &result);
@@ -278,7 +291,7 @@ static double mean_of(struct history *h, uint32_t commit, struct outcome *out)
 {
 	double sum = 0;
 	for (size_t k = 0; k < h->o->repeats; k++)
-		sum += measure(h, commit);
+		sum += measure(h, commit, SEARCH_NONE);
 	out->measurements += h->o->repeats;
 	out->builds++;
 	return sum / (double)h->o->repeats;

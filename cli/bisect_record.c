@@ -94,17 +94,17 @@ static const char *text(const json_t *o, const char *key)
 
 static void print(const json_t *r)
 {
-	struct table *t = table_new(5, "rlrll");
+	struct table *t = table_new(6, "rllrll");
 	size_t i, n = json_array_size(json_object_get(r, "decisions"));
 	json_t *d;
-	table_head(t, "step", "measured", "against good", "asked now", "subject");
+	table_head(t, "step", "measured", "against", "difference", "asked now", "subject");
 	json_array_foreach(json_object_get(r, "decisions"), i, d) {
 		char seq[24], change[32], asked[16];
 		snprintf(seq, sizeof(seq), "%" JSON_INTEGER_FORMAT,
 			 json_integer_value(json_object_get(d, "seq")));
 		snprintf(asked, sizeof(asked), "%.12s",
 			 *text(d, "asked") ? text(d, "asked") : "nothing");
-		table_row(t, seq, text(d, "short"),
+		table_row(t, seq, text(d, "short"), *text(d, "beside") ? text(d, "beside") : "good",
 			  table_change(exp(json_number_value(json_object_get(d, "log_ratio"))),
 				       change, sizeof(change)),
 			  json_is_true(json_object_get(d, "same")) ? "the same" : asked,

@@ -5,6 +5,7 @@
 #include "cli/table.h"
 
 #include "base/buf.h"
+#include "bisect/bisect_steps.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -94,8 +95,12 @@ static const char *what(struct page *p, const struct store_step_row *s)
 		buf_printf(&b, "beside %.12s: %s %s", text(p, o, "parent"), text(p, o, "time"),
 			   table_change(number(o, "ratio"), change, sizeof(change)));
 	} else if (!strcmp(s->action, "beside")) {
-		buf_printf(&b, "%zu rounds beside %.12s",
-			   json_array_size(json_object_get(o, "log_ratios")), text(p, o, "other"));
+		size_t n = json_array_size(json_object_get(o, "log_ratios"));
+		buf_printf(&b, "%s beside %.12s, %zu %s%s",
+			   table_change(exp(bisect_step_log_ratio(o)), change,
+					sizeof(change)),
+			   text(p, o, "other"), n, n == 1 ? "round" : "rounds",
+			   json_is_true(json_object_get(o, "asked")) ? "" : " of the proof");
 		favourites(p, json_object_get(o, "posterior"), &b);
 	} else if (!strcmp(s->action, "same")) {
 		buf_puts(&b, "loads the very code of its parents");

@@ -2,6 +2,7 @@
 #include "reports/parts.h"
 
 #include "base/buf.h"
+#include "bisect/bisect_steps.h"
 #include "reports/functions.h"
 #include "reports/plot.h"
 
@@ -146,6 +147,12 @@ static void what_came(struct line *l, const struct step *m, bool exact)
 			line_text(l, "%+.2f %% of the reference, one round",
 				100 * expm1(m->log_ratio));
 		}
+	} else if (!strcmp(m->action, "beside")) {
+		size_t n = json_array_size(json_object_get(j, "log_ratios"));
+		char id[16];
+		line_text(l, "%+.2f %%, median of %zu round%s beside ",
+			100 * expm1(bisect_step_log_ratio(j)), n, n == 1 ? "" : "s");
+		line_code(l, "%s", short_id(part_str(j, "other"), id));
 	} else if (!strcmp(m->action, "build")) {
 		line_text(l, "%s%s", part_str(j, "outcome"),
 			json_is_true(json_object_get(j, "cached")) ? ", kept from before" : "");

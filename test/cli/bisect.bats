@@ -124,6 +124,36 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 	[[ $output == *"they differ elsewhere: --workload pairs --class small"* ]]
 }
 
+@test "throughput: neighbours of a staircase run beside each other; a killed one loses no round" {
+	toy "$BATS_TEST_TMPDIR/level" --commits 6 --step 3=200
+	local pid told timed=(--metric ops_per_cpu_s --delta 20% --max-time 40s --no-account --all)
+	"$hakperf" bisect c0 c5 "${timed[@]}" >/dev/null 2>&1 3>&- &
+	pid=$!
+	until told=$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'beside'" 2>/dev/null) && [ "$told" -ge 1 ]; do
+		kill -0 "$pid" || return 1
+		sleep 0.05
+	done
+	kill -KILL "$pid"
+	wait "$pid" || true
+	ask c0 c5 "${timed[@]}"
+	[ "$status" = 0 ]
+	holds '[c["commit"] for c in r["culprits"]] == [id["c3"]]' 'r["culprits"][0]["proved"]' 'r["rest"] == "no change"' \
+		'0 <= r["hidden"] <= 0.2'
+	run --separate-stderr "$hakperf" bisect replay --json
+	[ "$status" = 0 ]
+	holds 'r["same"]' 'any(x["beside"] for x in r["decisions"])'
+	run "$hakperf" bisect replay
+	[[ $output == *" taken again: all came out the same"* ]]
+	run "$hakperf" bisect log
+	[[ $output =~ beside\ [0-9a-f]{12},\ [0-9]+\ round ]]
+	# Each round of neighbours that counts was told, and once; the proof rests on rounds that the search never saw.
+	run sqlite3 results.db "SELECT (SELECT sum(json_array_length(payload_json, '\$.log_ratios')) FROM bisect_step WHERE action = 'beside')
+		= (SELECT count(*) FROM round WHERE kind = 'timed' AND NOT disturbed AND 0 = (SELECT count(*) FROM run JOIN session_arm AS arm ON arm.id = arm_id
+			WHERE round_id = round.id AND (arm.role NOT IN ('subject', 'aa', 'control') OR arm.label LIKE '%proof'))),
+		(SELECT count(DISTINCT label) FROM session_arm WHERE label LIKE '%, proof')"
+	[ "$output" = "1|2" ] || { echo "$output"; false; }
+}
+
 @test "one clear line for what cannot be asked" {
 	toy "$BATS_TEST_TMPDIR/wrong" --commits 5 --fail 4
 	run "$hakperf" bisect c0

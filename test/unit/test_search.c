@@ -88,16 +88,26 @@ static void steps(struct truth *t, const char *text)
 	settle(t);
 }
 
-static void measure_for(struct truth *t, struct search *s, uint32_t commit, bool exact)
+static double shows(const struct truth *t, uint32_t commit)
 {
-	if (t->broken[commit]) {
-		search_set_build(s, commit, SEARCH_BROKEN);
+	return commit == SEARCH_NONE ? 0 : t->level[commit] + t->offset[commit];
+}
+
+static void measure_for(struct truth *t, struct search *s, const struct search_action *a, bool exact)
+{
+	if (t->broken[a->commit]) {
+		search_set_build(s, a->commit, SEARCH_BROKEN);
 		return;
 	}
-	t->built[commit] = true;
-	t->measured[commit]++;
-	double noise = exact ? 0 : gsl_ran_gaussian_ziggurat(t->rng, t->sd);
-	search_observe(s, commit, t->level[commit] + t->offset[commit] + noise);
+	double x[64];
+	assert_true(a->rounds >= 1 && a->rounds <= LENGTH(x));
+	for (size_t k = 0; k < a->rounds; k++) {
+		double noise = exact ? 0 : gsl_ran_gaussian_ziggurat(t->rng, t->sd);
+		x[k] = shows(t, a->commit) - shows(t, a->beside) + noise;
+	}
+	t->built[a->commit] = true;
+	t->measured[a->commit] += a->rounds;
+	search_observe_rounds(s, a->commit, a->beside, x, a->rounds);
 }
 
 static void run(struct truth *t, struct search *s, bool exact, struct search_result *r)
@@ -105,7 +115,7 @@ static void run(struct truth *t, struct search *s, bool exact, struct search_res
 	size_t turns = 0;
 	for (struct search_action a; (a = search_next(s)).kind == SEARCH_MEASURE; turns++) {
 		assert_true(turns < 100000);
-		measure_for(t, s, a.commit, exact);
+		measure_for(t, s, &a, exact);
 	}
 	search_get_result(s, r);
 }
@@ -318,6 +328,60 @@ static void a_level_range_lists_no_step(void **state)
 	}
 }
 
+/* Neighbours are held against each other directly; the step among them is named all the same. */
+static void neighbours_run_beside_each_other(void **state)
+{
+	(void)state;
+	for (int trial = 0; trial < 6; trial++) {
+		struct search_options o = search_defaults();
+		struct search_result r;
+		size_t beside = 0, decisions = 0, rounds = 0;
+		line(&world, 17);
+		steps(&world, trial & 1 ? "9+0.02" : "");
+		world.sd = o.noise_sd = 0.03;
+		o.level_sd = 0.002;
+		o.staircase = true;
+		struct search *s = opened(&world, &o, false);
+		for (struct search_action a; (a = search_next(s)).kind == SEARCH_MEASURE;) {
+			assert_true(a.beside == SEARCH_NONE ||
+				    (a.beside < a.commit && world.built[a.beside]));
+			beside += a.beside == SEARCH_NONE ? 0 : a.rounds;
+			rounds += a.rounds;
+			decisions++;
+			measure_for(&world, s, &a, false);
+		}
+		search_get_result(s, &r);
+		if (r.n_steps != (trial & 1) || (r.n_steps && r.steps[0].commit != 9))
+			fail_msg("trial %d: '%s'", trial, listed(&r));
+		if (!(r.hidden <= o.delta) || 2 * beside < rounds || 2 * decisions > rounds)
+			fail_msg("trial %d: %zu rounds, %zu beside a neighbour, %zu decisions; up to %g hidden", trial,
+				 rounds, beside, decisions, r.hidden);
+		search_result_release(&r);
+		search_close(s);
+	}
+}
+
+/* Each step is smaller than anyone cares for, their sum is not: the range is not level. */
+static void steps_that_creep_are_not_level(void **state)
+{
+	(void)state;
+	struct search_options o = search_defaults();
+	struct search_result r;
+	line(&world, 17);
+	for (size_t i = 0; i < world.n; i++)
+		world.level[i] = 0.004 * (double)i;
+	world.sd = o.noise_sd = 0.004;
+	o.level_sd = 0.002;
+	o.staircase = true;
+	o.max_cost = 2000;
+	struct search *s = opened(&world, &o, false);
+	run(&world, s, false, &r);
+	if (r.outcome == SEARCH_NO_STEP || !(r.hidden > o.delta || r.n_steps))
+		fail_msg("outcome %d, %zu steps, up to %g hidden", r.outcome, r.n_steps, r.hidden);
+	search_result_release(&r);
+	search_close(s);
+}
+
 /* The first good build behind broken ones may carry a step of theirs. */
 static void broken_neighbours_share_the_blame(void **state)
 {
@@ -467,9 +531,11 @@ static void pairs_of_an_earlier_search_help(void **state)
 					double noise = gsl_ran_gaussian_ziggurat(world.rng, 0.02);
 					/* A reference outside the range stands at any level. */
 					if (helped == 1)
-						search_observe_beside(
+						search_observe_rounds(
 							s, i, 40,
-							world.level[i] - world.level[40] + noise);
+							&(double){ world.level[i] -
+								   world.level[40] + noise },
+							1);
 					else
 						search_observe_against(
 							s, i, 2, world.level[i] + 0.7 + noise);
@@ -588,7 +654,7 @@ static void a_verdict_against_the_culprit_is_evidence(void **state)
 	double p[65];
 	/* Beside its parent it showed nothing: that counts as much as what was measured before. */
 	for (int k = 0; k < 60; k++)
-		search_observe_beside(s, 40, 39, gsl_ran_gaussian_ziggurat(world.rng, 0.02));
+		search_observe_rounds(s, 40, 39, &(double){ gsl_ran_gaussian_ziggurat(world.rng, 0.02) }, 1);
 	search_get_result(s, &r);
 	double beside = r.steps[0].commit == 40 ? r.steps[0].size : 0;
 	search_result_release(&r);
@@ -687,6 +753,8 @@ int main(void)
 		cmocka_unit_test(merges_are_followed),
 		cmocka_unit_test(noisy_steps_are_named_with_their_size),
 		cmocka_unit_test(a_level_range_lists_no_step),
+		cmocka_unit_test(neighbours_run_beside_each_other),
+		cmocka_unit_test(steps_that_creep_are_not_level),
 		cmocka_unit_test(broken_neighbours_share_the_blame),
 		cmocka_unit_test(commits_without_weight_are_never_built),
 		cmocka_unit_test(equal_code_is_cleared),
