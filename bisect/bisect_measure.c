@@ -58,18 +58,34 @@ bool bisect_same_code(const struct build *x, const struct build *y)
 	       !strcmp(x->loaded_hash, y->loaded_hash);
 }
 
+static bool same_tree(const struct bisect *b, size_t i, size_t j)
+{
+	return !strcmp(b->range.commits[i].tree_key, b->range.commits[j].tree_key);
+}
+
+/* What commit i builds, where it or another of the same tree was built; else NULL. */
+static const struct build *built_tree(const struct bisect *b, size_t i)
+{
+	for (size_t k = 0; k < b->range.n; k++)
+		if (b->commits[k].tried && (k == i || same_tree(b, i, k)))
+			return &b->commits[k].build;
+	return NULL;
+}
+
 /* Commit i loads the very code of all its parents: no step is there. Known once all of them are
- * built. */
+ * built, or others of their trees: most commits of many histories leave the subject alone. */
 static int tell_if_same(struct bisect *b, size_t i, struct error *e)
 {
 	const struct range_commit *r = &b->range.commits[i];
 	struct bisect_commit *c = &b->commits[i];
-	if (!b->search || c->same || !r->n_parents || r->n_outside || !r->changes_subject)
+	if (!b->search || !c->tried || c->same || !r->n_parents || r->n_outside ||
+	    !r->changes_subject)
 		return 0;
-	for (size_t k = 0; k < r->n_parents; k++)
-		if (!b->commits[r->parents[k]].tried ||
-		    !bisect_same_code(&c->build, &b->commits[r->parents[k]].build))
+	for (size_t k = 0; k < r->n_parents; k++) {
+		const struct build *before = built_tree(b, r->parents[k]);
+		if (!before || !bisect_same_code(&c->build, before))
 			return 0;
+	}
 	c->same = true;
 	return told(b, "same", i, json_object(), false, e);
 }
@@ -88,9 +104,9 @@ static int built(struct bisect *b, size_t i, struct error *e)
 	b->builds += !c->build.cached;
 	if (!rc)
 		rc = tell_if_same(b, i, e);
-	for (size_t k = i + 1; !rc && k < b->range.n; k++)
+	for (size_t k = 1; !rc && k < b->range.n; k++)
 		for (size_t p = 0; !rc && p < b->range.commits[k].n_parents; p++)
-			if (b->range.commits[k].parents[p] == i && b->commits[k].tried)
+			if (same_tree(b, i, b->range.commits[k].parents[p]))
 				rc = tell_if_same(b, k, e);
 	return rc;
 }

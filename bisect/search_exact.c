@@ -26,7 +26,7 @@ struct exact {
 	const struct search *s;
 	double *value; /* by commit, NAN where unmeasured */
 	double *residual;
-	uint64_t *clear, *suspects; /* one row each */
+	uint64_t *clear, *suspects, *same; /* one row each; same: by search_same(), never changes */
 	struct exact_step *steps;
 	size_t n_steps, cap_steps;
 	uint32_t next; /* SEARCH_NONE: done */
@@ -59,8 +59,7 @@ static void clear_same(const struct search *s, uint64_t *row)
 static void residuals(struct exact *x)
 {
 	const struct search *s = x->s;
-	memset(x->clear, 0, s->words * sizeof(*x->clear));
-	clear_same(s, x->clear);
+	memcpy(x->clear, x->same, s->words * sizeof(*x->clear));
 	for (uint32_t i = 0; i < s->n; i++) {
 		const uint64_t *row = search_has(s, i);
 		x->residual[i] = x->value[i] - x->value[s->good];
@@ -89,9 +88,8 @@ static size_t suspects_of(const struct exact *x, uint32_t i, uint64_t *row)
 	size_t n = count(row, s->words);
 	if (n)
 		return n;
-	clear_same(s, row);
 	for (size_t w = 0; w < s->words; w++)
-		row[w] = search_has(s, i)[w] & ~row[w];
+		row[w] = search_has(s, i)[w] & ~x->same[w];
 	for (uint32_t j = 0; j < i; j++)
 		if (search_bit(search_has(s, i), j) && fabs(x->residual[j]) <= s->o.delta)
 			for (size_t w = 0; w < s->words; w++)
@@ -172,7 +170,7 @@ static uint32_t widest_gap(struct exact *x)
 			if (j != i && !isnan(x->value[j]) &&
 			    (search_bit(search_has(s, i), j) || j == s->good))
 				for (size_t w = 0; w < s->words; w++)
-					x->suspects[w] &= ~search_has(s, j)[w];
+					x->suspects[w] &= ~(search_has(s, j)[w] | x->same[w]);
 		size_t n = count(x->suspects, s->words);
 		uint32_t middle = n > widest ? splitter(x, x->suspects) : SEARCH_NONE;
 		if (middle != SEARCH_NONE) {
@@ -190,6 +188,8 @@ static void exact_run(struct exact *x, const struct search *s)
 	x->residual = x_calloc(s->n, sizeof(*x->residual));
 	x->clear = x_calloc(s->words, sizeof(*x->clear));
 	x->suspects = x_calloc(s->words, sizeof(*x->suspects));
+	x->same = x_calloc(s->words, sizeof(*x->same));
+	clear_same(s, x->same);
 	for (size_t i = 0; i < s->n; i++)
 		x->value[i] = NAN;
 	for (size_t j = 0; j < s->n_obs; j++)
@@ -216,7 +216,7 @@ static void exact_run(struct exact *x, const struct search *s)
 
 static void exact_release(struct exact *x)
 {
-	free(x->value), free(x->residual), free(x->clear), free(x->suspects);
+	free(x->value), free(x->residual), free(x->clear), free(x->suspects), free(x->same);
 	for (size_t j = 0; j < x->n_steps; j++)
 		free(x->steps[j].set);
 	free(x->steps);

@@ -59,6 +59,15 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 	holds 'r["same"]'
 }
 
+@test "exact: a commit that loads what the tree before it loads is no suspect, whoever stands between" {
+	toy "$BATS_TEST_TMPDIR/alike" --commits 10 --step 6=30 --same 3,5,8 --unrelated 2,4,7
+	ask c0 c9 "${exact[@]}" --all
+	[ "$status" = 0 ]
+	holds 'r["outcome"] == "culprit"' 'r["culprits"][0]["commit"] == id["c6"]' 'r["rest"] == "no change"' \
+		'{m["commit"] for m in r["measured"]} == {id[c] for c in ("c0", "c1", "c5", "c6", "c9")}' # c5: beside the culprit
+	[ "$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'same'")" = 3 ]
+}
+
 @test "exact: merges, and first parents alone" {
 	toy "$BATS_TEST_TMPDIR/merges" --commits 6 --merges --step 2=30
 	ask c0 c5 "${exact[@]}"
