@@ -317,15 +317,15 @@ static double atom_mass(const struct search *s, uint32_t h)
 	return mass;
 }
 
-/* Under a fixed layout, more rounds of the ends say nothing once their means are known much better
+/* Under a fixed layout, more rounds of two builds say nothing once their means are known much better
  * than their offsets. */
-static bool ends_saturated(const struct search *s)
+static bool saturated(const struct search *s, uint32_t a, uint32_t b)
 {
 	if (s->o.layout != SEARCH_LAYOUT_FIXED)
 		return false;
 	double enough = 8 * s->scale2 / (s->o.layout_sd * s->o.layout_sd);
-	return (double)s->slot[s->slot_of[s->good]].n > enough &&
-	       (double)s->slot[s->slot_of[s->bad]].n > enough;
+	return (double)s->slot[s->slot_of[a]].n > enough &&
+	       (double)s->slot[s->slot_of[b]].n > enough;
 }
 
 /* One more of the two that less is known of. */
@@ -354,25 +354,29 @@ static struct search_action hold_together(const struct search *s, const struct s
 		return m;
 	m.commit = p->last;
 	m.beside = p->first;
-	double room = (s->o.delta - fabs(p->d)) / 1.645, rounds = LEVEL_ROUNDS_MAX;
-	if (room > 0)
-		rounds = ceil((s->scale2 / (room * room) - s->scale2 / (p->sd * p->sd)) / 2);
-	m.rounds = (size_t)fmin(fmax(rounds, 1), LEVEL_ROUNDS_MAX);
+	m.rounds = (size_t)fmin(ceil(search_rounds_to_level(s, p) / 2), LEVEL_ROUNDS_MAX);
 	m.cost = (double)m.rounds;
 	return m;
 }
 
-static struct search_action are_level(const struct search *s, const struct search_pair *p)
-{
-	struct search_action m = hold_together(s, p);
-	m.level = true;
-	return m;
-}
+static const char *const LAYOUT_WHY =
+	"a fixed layout's offset per build hides what is left: relink the builds";
 
 static struct search_action stop_short(struct search *s, const char *why)
 {
 	bool step = s->n_accepted || search_no_step(s) <= 1 - s->o.confidence;
 	return done(s, step ? SEARCH_SET : SEARCH_CANNOT_TELL, why);
+}
+
+/* The pair of the widest interval; rounds: until that is known of all such pairs. */
+static struct search_action are_level(struct search *s, const struct search_pair *p, double rounds)
+{
+	if (saturated(s, p->first, p->last))
+		return stop_short(s, LAYOUT_WHY);
+	struct search_action m = hold_together(s, p);
+	m.level = true;
+	m.expected_cost = rounds;
+	return m;
 }
 
 static bool sets_accepted(const struct search *s)
@@ -396,7 +400,7 @@ static bool too_small(const struct search *s, uint32_t commit)
 {
 	struct search_step t = { .commit = commit };
 	search_step_size(s, &t);
-	return fmax(fabs(t.lo), fabs(t.hi)) < s->o.delta;
+	return search_small(s, &t);
 }
 
 /* While the data favour no further step, a staircase is looked for in the widest gap; where there
@@ -404,6 +408,7 @@ static bool too_small(const struct search *s, uint32_t commit)
 static struct search_action look_inside(struct search *s)
 {
 	struct search_pair open;
+	double rounds;
 	uint32_t middle = search_halve(s);
 	if (middle != SEARCH_NONE) {
 		struct search_action m = against_reference(middle);
@@ -411,8 +416,8 @@ static struct search_action look_inside(struct search *s)
 		m.cost += s->build[middle] == SEARCH_BUILT ? 0 : s->o.build_cost;
 		return m;
 	}
-	if (search_open_neighbours(s, &open) || search_open_segment(s, &open))
-		return are_level(s, &open);
+	if (search_open_neighbours(s, &open, &rounds) || search_open_segment(s, &open, &rounds))
+		return are_level(s, &open, rounds);
 	return s->n_accepted ? all_steps_found(s) : done(s, SEARCH_NO_STEP, "");
 }
 
@@ -426,7 +431,7 @@ static struct search_action decide(struct search *s)
 	uint32_t commit;
 	if (first_rounds(s, &commit))
 		return against_reference(commit);
-	double p, d, sd, none = search_no_step(s);
+	double p, d, sd, rounds, none = search_no_step(s);
 	uint32_t best = search_most_probable(s, &p);
 	if (s->n_accepted && s->n_accepted == s->o.max_steps)
 		return all_steps_found(s);
@@ -440,28 +445,30 @@ static struct search_action decide(struct search *s)
 			"the cost limit is reached: allow more, or measure where noise is lower");
 	if (s->o.staircase && doubtful(s))
 		return look_inside(s);
+	if (s->n_accepted && none >= s->o.confidence && s->o.staircase)
+		return look_inside(s);
 	if (s->n_accepted && none >= s->o.confidence)
-		return search_open_segment(s, &open) ? are_level(s, &open) : all_steps_found(s);
+		return search_open_segment(s, &open, &rounds) ? are_level(s, &open, rounds)
+							      : all_steps_found(s);
 	/* Of a staircase level ends say nothing. */
 	bool ends = !s->n_accepted && !s->o.staircase && search_ends(s, &d, &sd);
 	if (ends && s->slot[s->slot_of[s->bad]].n >= 8) {
 		if (none >= NO_STEP_SURE || fabs(d) + 2.6 * sd < s->o.delta)
 			return done(s, SEARCH_NO_STEP, "");
 	}
-	if (!s->n_accepted && doubtful(s) && !ends_saturated(s))
+	if (!s->n_accepted && doubtful(s) && !saturated(s, s->good, s->bad))
 		return measure(s, s->good, s->bad);
-	if (s->n_accepted && doubtful(s) && search_open_segment(s, &open))
-		return are_level(s, &open);
+	if (s->n_accepted && doubtful(s) && search_open_segment(s, &open, &rounds))
+		return are_level(s, &open, rounds);
 	/* Its place is known if there is a further one: is there? */
-	if (!doubtful(s) && none > p && p > 0.5 * (1 - none) && (s->n_accepted || s->o.staircase) &&
-	    search_alone(s, best, &open))
+	bool existence = !doubtful(s) && none > p && p > 0.5 * (1 - none) &&
+			 (s->n_accepted || s->o.staircase);
+	if (existence && s->o.layout != SEARCH_LAYOUT_FIXED && search_alone(s, best, &open))
 		return hold_together(s, &open);
 	bool place = !doubtful(s) && p < search_sure(s) * (1 - none);
 	struct search_action a = search_choose(s, place, false);
 	if (s->o.layout == SEARCH_LAYOUT_FIXED && a.bits < LEAST_RATE * a.cost)
-		return stop_short(
-			s,
-			"a fixed layout's offset per build hides what is left: relink the builds");
+		return stop_short(s, LAYOUT_WHY);
 	if (a.bits < 1e-5)
 		return measure(s, s->good, s->bad);
 	a.expected_cost = a.cost / a.bits * entropy_bits(s);

@@ -20,8 +20,9 @@
  *	search_get_result(s, &r);	search_result_release(&r);
  *	search_close(s);
  *
- * Then the caller confirms the culprit against its parents, feeds those rounds to search_observe()
- * too, tells the verdict to search_verdict(), and goes on from search_next() where it contradicts.
+ * Then the caller confirms the culprit against its parents in rounds of their own. Where those
+ * contradict, it tells them by search_observe_rounds() and the verdict by search_verdict(), and goes
+ * on from search_next().
  * To resume, tell a new search the same in the same order: it then stands where the old one did.
  *
  * The model. One observation is the log-ratio of one run of commit i to the run of one fixed
@@ -46,7 +47,8 @@
  * by each hypothesis's own predictive. For an unbuilt commit the best number of repeats is chosen
  *at once, since a build is paid once and measured often. While the data favour "no step", only the
  * ends are measured; afterwards "no step" is left out of what is to be learnt until a place is sure
- * but for it.
+ * but for it. Where several steps are allowed, and the place of a further one is known but not
+ * whether there is one, the suspect runs beside the commit before it.
  *
  * Several steps. A step that reaches the confidence is accepted, its size stays unknown, and the
  * search goes on with the rest, until no further one is likely and the ends of each segment between
@@ -151,7 +153,8 @@ struct search_step {
 
 struct search_result {
 	enum search_outcome outcome;
-	struct search_step *steps; /* largest first, owned */
+	struct search_step *steps; /* largest first, owned; without those surely below delta, where they
+				      do not add up to more */
 	size_t n_steps;
 	double no_step;	 /* posterior that there is no (further) step */
 	double smallest; /* the smallest difference between the ends that would have been seen so

@@ -83,10 +83,16 @@ bool search_ends(const struct search *s, double *d, double *sd)
 	return true;
 }
 
+double search_rounds_to_level(const struct search *s, const struct search_pair *p)
+{
+	double room = fmax(fmax(s->o.delta - fabs(p->d), s->o.delta / 5), 1e-6) / 1.645;
+	return fmax(1, s->scale2 / (room * room) - s->scale2 / (p->sd * p->sd));
+}
+
 /* What a walk over pairs keeps: the largest difference that any may have, and of those above a
- * limit the one of the widest interval. */
+ * limit the one of the widest interval, and the rounds that they would take. */
 struct widest {
-	double limit, most;
+	double limit, most, rounds;
 	struct search_pair pair; /* sd 0: none yet */
 };
 
@@ -94,7 +100,10 @@ static void look_at(struct widest *w, const struct search *s, uint32_t lo, uint3
 {
 	struct search_pair p = pair_of(s, lo, hi);
 	w->most = fmax(w->most, at_most(&p));
-	if (at_most(&p) > w->limit && p.sd > w->pair.sd)
+	if (at_most(&p) <= w->limit)
+		return;
+	w->rounds += search_rounds_to_level(s, &p);
+	if (p.sd > w->pair.sd)
 		w->pair = p;
 }
 
@@ -102,7 +111,7 @@ static void segments(const struct search *s, struct widest *w)
 {
 	for (size_t m = 0; m < s->n_slots; m++) {
 		uint32_t lo = s->slot[m].commit, hi = lo;
-		if (!search_plain(&s->slot[m]))
+		if (!search_plain(&s->slot[m]) || s->build[lo] == SEARCH_BROKEN)
 			continue;
 		for (size_t k = 0; k < s->n_slots; k++) {
 			uint32_t other = s->slot[k].commit;
@@ -130,17 +139,24 @@ static size_t suspects_between(const struct search *s, uint32_t lo, uint32_t hi)
 	return n;
 }
 
-/* The nearest measured commit before hi that has the same accepted steps, or SEARCH_NONE. */
+/*
+ * The nearest measured commit before hi that has the same accepted steps, or SEARCH_NONE. One that
+ * parts no suspect from hi stands beside it, not before.
+ */
 static uint32_t below(const struct search *s, uint32_t hi)
 {
 	uint32_t nearest = SEARCH_NONE;
+	size_t most = 0, all = ancestors(s, hi);
 	for (size_t k = 0; k < s->n_slots; k++) {
 		uint32_t lo = s->slot[k].commit;
-		if (!search_plain(&s->slot[k]) || lo == hi || s->build[lo] == SEARCH_BROKEN ||
+		size_t n = ancestors(s, lo);
+		if (!search_plain(&s->slot[k]) || s->build[lo] == SEARCH_BROKEN || n >= all ||
 		    !within(s, lo, hi) || !same_steps(s, lo, hi))
 			continue;
-		if (nearest == SEARCH_NONE || ancestors(s, lo) > ancestors(s, nearest))
+		if (nearest == SEARCH_NONE || n > most) {
 			nearest = lo;
+			most = n;
+		}
 	}
 	return nearest;
 }
@@ -169,20 +185,25 @@ bool search_alone(const struct search *s, uint32_t suspect, struct search_pair *
 	return true;
 }
 
-bool search_open_segment(const struct search *s, struct search_pair *open)
+static bool any_open(const struct search *s,
+		     void (*walk)(const struct search *s, struct widest *w),
+		     struct search_pair *open, double *rounds)
 {
 	struct widest w = { .limit = s->o.delta };
-	segments(s, &w);
+	walk(s, &w);
 	*open = w.pair;
+	*rounds = w.rounds;
 	return w.pair.sd > 0;
 }
 
-bool search_open_neighbours(const struct search *s, struct search_pair *open)
+bool search_open_segment(const struct search *s, struct search_pair *open, double *rounds)
 {
-	struct widest w = { .limit = s->o.delta };
-	neighbours(s, &w);
-	*open = w.pair;
-	return w.pair.sd > 0;
+	return any_open(s, segments, open, rounds);
+}
+
+bool search_open_neighbours(const struct search *s, struct search_pair *open, double *rounds)
+{
+	return any_open(s, neighbours, open, rounds);
 }
 
 double search_hidden(const struct search *s)

@@ -3,6 +3,8 @@
 
 #include "bisect/search.h"
 
+#include <math.h>
+
 /*
  * What the files of bisect/search share.
  *
@@ -181,18 +183,27 @@ struct search_pair {
 	uint32_t first, last;
 	double d, sd;
 };
+/* Rounds after which its interval would lie within delta, if the difference stayed what it is; of one
+ * that is about delta, a good many. */
+double search_rounds_to_level(const struct search *s, const struct search_pair *p);
 /*
  * Between the first and the last of each segment of such commits, or between neighbours, with none
  * measured between: where a difference may exceed delta (90 % interval), the pair of the widest
- * interval and true.
+ * interval and true; *rounds: that all of them would take.
  */
-bool search_open_segment(const struct search *s, struct search_pair *open);
-bool search_open_neighbours(const struct search *s, struct search_pair *open);
+bool search_open_segment(const struct search *s, struct search_pair *open, double *rounds);
+bool search_open_neighbours(const struct search *s, struct search_pair *open, double *rounds);
 /* The suspect and the nearest measured commit before it, where none but the suspect parts them. */
 bool search_alone(const struct search *s, uint32_t suspect, struct search_pair *pair);
 /* The largest difference that such commits may have (upper bound of the 90 % interval): ends of
  * segments, and of a staircase neighbours too. */
 double search_hidden(const struct search *s);
+
+/* Surely smaller than the caller cares for? */
+static inline bool search_small(const struct search *s, const struct search_step *t)
+{
+	return fmax(fabs(t->lo), fabs(t->hi)) < s->o.delta;
+}
 
 /* search_result.c: fills size, lo and hi of the step at t->commit; the order of results. */
 void search_step_size(const struct search *s, struct search_step *t);

@@ -83,6 +83,38 @@ int search_by_falling_size(const void *x, const void *y)
 	return d > 0 ? 1 : d < 0 ? -1 : a->commit < b->commit ? -1 : a->commit > b->commit;
 }
 
+/* The accepted steps that are surely below delta say nothing, unless they add up to more. */
+static bool small_are_negligible(const struct search *s)
+{
+	double sum = 0;
+	for (size_t j = 0; j < s->n_accepted; j++) {
+		struct search_step t = { .commit = s->accepted[j].commit };
+		search_step_size(s, &t);
+		sum += search_small(s, &t) ? fabs(t.size) : 0;
+	}
+	return sum <= s->o.delta;
+}
+
+static void accepted_step(const struct search *s, const struct search_accepted *from,
+			  struct search_step *t)
+{
+	double sum = 0;
+	*t = (struct search_step){ .commit = from->commit,
+				   .n_set = from->n_set,
+				   .named = from->n_set == 1 };
+	search_step_size(s, t);
+	for (size_t k = 0; k < from->n_set; k++)
+		sum += from->share[k];
+	t->set = x_calloc(t->n_set, sizeof(*t->set));
+	t->probability = x_calloc(t->n_set, sizeof(*t->probability));
+	for (size_t k = 0; k < t->n_set; k++) {
+		t->set[k] = from->set[k];
+		t->probability[k] = from->posterior * from->share[k] / sum;
+		if (t->set[k] == t->commit)
+			t->posterior = t->probability[k];
+	}
+}
+
 void search_get_result(struct search *s, struct search_result *r)
 {
 	*r = (struct search_result){ 0 };
@@ -106,28 +138,18 @@ void search_get_result(struct search *s, struct search_result *r)
 	snprintf(r->why, sizeof(r->why), "%s",
 		 a.kind == SEARCH_DONE ? s->why : "the search is not at its end");
 	r->steps = x_calloc(s->n_accepted + 1, sizeof(*r->steps));
+	bool leave_out = small_are_negligible(s);
 	for (size_t j = 0; j < s->n_accepted; j++) {
-		const struct search_accepted *from = &s->accepted[j];
-		struct search_step *t = &r->steps[r->n_steps++];
-		double sum = 0;
-		for (size_t k = 0; k < from->n_set; k++)
-			sum += from->share[k];
-		t->commit = from->commit;
-		t->n_set = from->n_set;
-		t->named = t->n_set == 1;
-		t->set = x_calloc(t->n_set, sizeof(*t->set));
-		t->probability = x_calloc(t->n_set, sizeof(*t->probability));
-		for (size_t k = 0; k < t->n_set; k++) {
-			t->set[k] = from->set[k];
-			t->probability[k] = from->posterior * from->share[k] / sum;
-			if (t->set[k] == t->commit)
-				t->posterior = t->probability[k];
-		}
-		search_step_size(s, t);
+		struct search_step t = { .commit = s->accepted[j].commit };
+		search_step_size(s, &t);
+		if (!leave_out || !search_small(s, &t))
+			accepted_step(s, &s->accepted[j], &r->steps[r->n_steps++]);
 	}
+	bool one = s->o.max_steps == 1;
+	if (r->outcome == SEARCH_CULPRIT && !one && !r->n_steps)
+		r->outcome = SEARCH_NO_STEP;
 	/* What is still sought: the step itself where one is asked for, else a further one that is
 	 * more likely than not. At the end of a search for all, what is left is level within delta. */
-	bool one = s->o.max_steps == 1;
 	bool settled = r->outcome == SEARCH_NO_STEP || (r->outcome == SEARCH_CULPRIT && !one);
 	if (s->n_comp && !settled && (one || r->no_step < 0.5)) {
 		struct search_step *t = &r->steps[r->n_steps++];

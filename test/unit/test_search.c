@@ -361,6 +361,114 @@ static void neighbours_run_beside_each_other(void **state)
 	}
 }
 
+/*
+ * The bad end leaves the subject alone, and an earlier search measured the suspect before it: neither
+ * stands before the other, and both must not hide the suspect from the commit before.
+ */
+static void commits_alike_hide_no_suspect(void **state)
+{
+	(void)state;
+	struct search_options o = search_defaults();
+	struct search_result r;
+	size_t beside = 0;
+	line(&world, 9);
+	world.weight[8] = 0;
+	world.sd = o.noise_sd = 0.02;
+	o.level_sd = 0.002;
+	o.staircase = true;
+	struct search *s = opened(&world, &o, false);
+	for (int k = 0; k < 3; k++)
+		search_observe(s, 7, gsl_ran_gaussian_ziggurat(world.rng, world.sd));
+	for (struct search_action a; (a = search_next(s)).kind == SEARCH_MEASURE;) {
+		beside += a.commit >= 7 && a.beside == 6 ? a.rounds : 0;
+		measure_for(&world, s, &a, false);
+	}
+	search_get_result(s, &r);
+	assert_int_equal(r.outcome, SEARCH_NO_STEP);
+	assert_true(r.hidden <= o.delta);
+	/* Of a pair with sd 2 %, 1.645 sd must come below 1 %. */
+	assert_true(beside >= 5);
+	search_result_release(&r);
+	search_close(s);
+}
+
+/* One that does not run any more is not asked for again, though it was measured once. */
+static void what_broke_later_is_left_alone(void **state)
+{
+	(void)state;
+	struct search_options o = search_defaults();
+	struct search_result r;
+	line(&world, 17);
+	steps(&world, "4+0.1");
+	world.sd = o.noise_sd = 0.02;
+	o.level_sd = 0.002;
+	o.staircase = true;
+	struct search *s = opened(&world, &o, false);
+	for (int k = 0; k < 6; k++)
+		search_observe(s, 4, 0.1 + gsl_ran_gaussian_ziggurat(world.rng, world.sd));
+	search_set_build(s, 4, SEARCH_BROKEN);
+	for (struct search_action a; (a = search_next(s)).kind == SEARCH_MEASURE;) {
+		assert_true(a.commit != 4 && a.beside != 4);
+		measure_for(&world, s, &a, false);
+	}
+	search_get_result(s, &r);
+	assert_true(r.n_steps == 1 && in_set(&r.steps[0], 4));
+	search_result_release(&r);
+	search_close(s);
+}
+
+/* It is there, and nobody asked for one so small. */
+static void steps_below_delta_are_not_listed(void **state)
+{
+	(void)state;
+	struct search_options o = search_defaults();
+	struct search_result r;
+	line(&world, 17);
+	steps(&world, "5+0.1 12+0.005");
+	world.sd = o.noise_sd = 0.003;
+	o.level_sd = 0.002;
+	o.staircase = true;
+	struct search *s = opened(&world, &o, false);
+	run(&world, s, false, &r);
+	if (r.outcome != SEARCH_CULPRIT || r.n_steps != 1 || r.steps[0].commit != 5)
+		fail_msg("%s", listed(&r));
+	search_result_release(&r);
+	search_close(s);
+	line(&world, 17);
+	steps(&world, "12+0.005");
+	s = opened(&world, &o, false);
+	run(&world, s, false, &r);
+	if (r.outcome != SEARCH_NO_STEP || r.n_steps)
+		fail_msg("%s", listed(&r));
+	search_result_release(&r);
+	search_close(s);
+}
+
+/* Offsets that stay with each build are never averaged out: a search that knows what it can ends. */
+static void a_fixed_layout_ends(void **state)
+{
+	(void)state;
+	for (int trial = 0; trial < 8; trial++) {
+		struct search_options o = search_defaults();
+		struct search_result r;
+		line(&world, 33);
+		steps(&world, "20+0.2");
+		world.sd = o.noise_sd = 0.02;
+		o.layout = SEARCH_LAYOUT_FIXED;
+		o.layout_sd = 0.01;
+		o.staircase = trial & 1;
+		for (size_t i = 0; i < world.n; i++)
+			world.offset[i] = gsl_ran_gaussian_ziggurat(world.rng, o.layout_sd);
+		struct search *s = opened(&world, &o, false);
+		run(&world, s, false, &r);
+		if (r.measurements > 8000 || !r.n_steps || !in_set(&r.steps[0], 20))
+			fail_msg("trial %d: %zu measurements, '%s' %s", trial, r.measurements,
+				 listed(&r), r.why);
+		search_result_release(&r);
+		search_close(s);
+	}
+}
+
 /* Each step is smaller than anyone cares for, their sum is not: the range is not level. */
 static void steps_that_creep_are_not_level(void **state)
 {
@@ -755,6 +863,10 @@ int main(void)
 		cmocka_unit_test(a_level_range_lists_no_step),
 		cmocka_unit_test(neighbours_run_beside_each_other),
 		cmocka_unit_test(steps_that_creep_are_not_level),
+		cmocka_unit_test(commits_alike_hide_no_suspect),
+		cmocka_unit_test(what_broke_later_is_left_alone),
+		cmocka_unit_test(steps_below_delta_are_not_listed),
+		cmocka_unit_test(a_fixed_layout_ends),
 		cmocka_unit_test(broken_neighbours_share_the_blame),
 		cmocka_unit_test(commits_without_weight_are_never_built),
 		cmocka_unit_test(equal_code_is_cleared),
