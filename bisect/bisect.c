@@ -105,8 +105,7 @@ static char *request_json(const struct bisect *b)
 			      bench_case_name(o->c, name, sizeof(name)), "variant",
 			      o->variant ? o->variant : o->subject->config->variants[0].name,
 			      "metric", b->metric, "confidence", o->confidence, "delta", o->delta,
-			      "first_parent", o->first_parent, "all", o->all, "auto",
-			      !o->metric || !strcmp(o->metric, "auto"), "improvement",
+			      "first_parent", o->first_parent, "all", o->all, "auto", bisect_chooses(b), "improvement",
 			      o->improvement, "parameters", params);
 	if (o->again)
 		json_object_set_new(j, "asked", json_integer((json_int_t)clock_mono_ns()));
@@ -178,7 +177,6 @@ static json_t *ends_result(struct bisect *b)
 /* Measure the ends. *differ: they do; *better: bad is the better one. */
 static int ends(struct bisect *b, bool *differ, bool *better, struct error *e)
 {
-	bool automatic = !b->o->metric || !strcmp(b->o->metric, "auto");
 	int rc = need_end(b, 0, "good", e);
 	if (!rc)
 		rc = need_end(b, b->range.n - 1, "bad", e);
@@ -190,7 +188,7 @@ static int ends(struct bisect *b, bool *differ, bool *better, struct error *e)
 				   e);
 	if (!rc)
 		rc = b->exact ? bisect_exact_ends(b, differ, e) : bisect_timed_ends(b, differ, e);
-	if (!rc && automatic)
+	if (!rc && bisect_chooses(b))
 		rc = bisect_choose_metric(b, *differ, e);
 	if (!rc && b->exact)
 		*better = b->commits[b->range.n - 1].exact.per_op < b->commits[0].exact.per_op;
@@ -214,6 +212,12 @@ static int resume(struct bisect *b, bool *open, struct error *e)
 			search_close(b->search);
 			rc = bisect_search_open(&b->range, p, &b->search, e);
 			*open = true;
+			/* What the ends show by now must not change what the search counts. */
+			if (!b->chosen)
+				b->chosen = json_is_true(json_object_get(json_object_get(p, "options"),
+									 "exact"))
+						    ? BISECT_EXACT
+						    : b->metric;
 		} else if (b->search) {
 			bisect_feed(b->search, &b->range, s->action, at, p);
 		}
@@ -225,12 +229,15 @@ static int resume(struct bisect *b, bool *open, struct error *e)
 		if (!strcmp(s->action, "measure"))
 			b->measurements += b->exact ? 1 : 2;
 		size_t other = bisect_step_other(&b->range, p);
-		if (!strcmp(s->action, "beside") && at < b->range.n && other < b->range.n &&
-		    json_is_true(json_object_get(p, "asked"))) {
+		if (!strcmp(s->action, "beside") && at < b->range.n && other < b->range.n) {
 			size_t n = json_array_size(json_object_get(p, "log_ratios"));
-			b->measurements += 2 * n;
-			*bisect_beside_told(b, other, at) += n;
+			bool asked = json_is_true(json_object_get(p, "asked"));
+			struct bisect_pair pair = { .before = other, .after = at, .proof = !asked };
+			b->measurements += asked ? 2 * n : 0;
+			*bisect_told(b, &pair) += n;
 		}
+		if (!strcmp(s->action, "refute") && at < b->range.n)
+			b->commits[at].refuted = true;
 		if (!strcmp(s->action, "metric"))
 			b->chosen = bisect_metric_name(
 				b, json_string_value(json_object_get(p, "metric")));
@@ -275,10 +282,13 @@ static int search_on(struct bisect *b, struct error *e)
 		double used = bisect_used(b);
 		if (a.kind == SEARCH_DONE || (!b->exact && used > SEARCH_SHARE))
 			return 0;
-		bool enough = level > LEVEL_SHARE || level > used - level;
-		if (!b->exact && !b->o->all && a.level && enough && any_named(b))
-			return 0;
-		int rc = bisect_measure(b, &a, SEARCH_SHARE, e);
+		double until = SEARCH_SHARE;
+		if (!b->exact && !b->o->all && a.level && any_named(b)) {
+			if (level > LEVEL_SHARE || level > used - level)
+				return 0;
+			until = fmin(until, used + LEVEL_SHARE - level);
+		}
+		int rc = bisect_measure(b, &a, until, e);
 		if (rc)
 			return rc;
 		level += a.level ? bisect_used(b) - used : 0;
@@ -331,7 +341,7 @@ static void release(struct bisect *b)
 	search_close(b->search);
 	for (size_t i = 0; b->commits && i < b->range.n; i++)
 		build_release(&b->commits[i].build);
-	free(b->commits), free(b->proofs), free(b->besides);
+	free(b->commits), free(b->proofs), free(b->told);
 	range_release(&b->range);
 	json_decref(b->warnings);
 }

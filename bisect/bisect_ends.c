@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the time, until the ends are told apart; a staircase is looked for whatever they say. */
+/* Of the time, until the ends are told apart. A staircase by a metric that was named is looked for
+ * whatever they say. */
 #define ENDS_SHARE 0.4
 #define ENDS_SHARE_ALL 0.1
 
@@ -22,6 +23,11 @@ const char *bisect_time_metric(const struct bench_case *c)
 	if (strstr(c->command[0], "{workloads}"))
 		return bench_case_metric(c);
 	return c->by_wall ? "wall_ns" : "cpu_ns";
+}
+
+bool bisect_chooses(const struct bisect *b)
+{
+	return !b->o->metric || !strcmp(b->o->metric, "auto");
 }
 
 const char *bisect_metric_name(const struct bisect *b, const char *name)
@@ -66,7 +72,8 @@ static bool separates(const struct stats_answer *a)
 int bisect_timed_ends(struct bisect *b, bool *differ, struct error *e)
 {
 	struct bisect_pair ends = { .before = 0, .after = b->range.n - 1 };
-	int rc = bisect_side_by_side(b, &ends, b->metric, b->o->all ? ENDS_SHARE_ALL : ENDS_SHARE, &b->ends, e);
+	double share = b->o->all && !bisect_chooses(b) ? ENDS_SHARE_ALL : ENDS_SHARE;
+	int rc = bisect_side_by_side(b, &ends, b->metric, share, &b->ends, e);
 	if (rc)
 		return rc;
 	b->ends_timed = true;
@@ -134,13 +141,15 @@ int bisect_choose_metric(struct bisect *b, bool timed, struct error *e)
 	bool counted = false;
 	double x = NAN, best = 0;
 	int rc = b->o->c->exact ? try_exact(b, &counted, &x, e) : 0;
-	if (rc || !timed)
+	if (rc)
 		return rc;
 	if (b->chosen) {
 		b->metric = b->chosen;
 		b->exact = !strcmp(b->metric, BISECT_EXACT);
 		return 0;
 	}
+	if (!timed)
+		return 0;
 	if (counted) {
 		b->exact = true;
 		b->metric = BISECT_EXACT;

@@ -63,11 +63,15 @@ static bool same_tree(const struct bisect *b, size_t i, size_t j)
 	return !strcmp(b->range.commits[i].tree_key, b->range.commits[j].tree_key);
 }
 
-/* What commit i builds, where it or another of the same tree was built; else NULL. */
+/* What commit i builds, where it or another of the same tree was built; else NULL. Where recipes go
+ * by ranges of the history, one tree may build in two ways. */
 static const struct build *built_tree(const struct bisect *b, size_t i)
 {
-	for (size_t k = 0; k < b->range.n; k++)
-		if (b->commits[k].tried && (k == i || same_tree(b, i, k)))
+	bool one_recipe = b->o->subject->config->n_recipes == 1;
+	if (b->commits[i].tried)
+		return &b->commits[i].build;
+	for (size_t k = 0; k < b->range.n && one_recipe; k++)
+		if (b->commits[k].tried && same_tree(b, i, k))
 			return &b->commits[k].build;
 	return NULL;
 }
@@ -87,6 +91,7 @@ static int tell_if_same(struct bisect *b, size_t i, struct error *e)
 			return 0;
 	}
 	c->same = true;
+	b->n_same++;
 	return told(b, "same", i, json_object(), false, e);
 }
 
@@ -246,7 +251,9 @@ int bisect_pair_round(struct bisect *b, const struct bisect_pair *p, double *x, 
 	if (rc)
 		return rc;
 	b->measurements += 2;
-	if (own && metric_counts(b->metric))
+	if (f[0].disturbed)
+		*x = NAN;
+	else if (own && metric_counts(b->metric))
 		*x = stats_count_ratio(f[0].value, f[1].value);
 	else if (own)
 		*x = stats_log_ratio(f[0].value, f[1].value);
@@ -325,38 +332,51 @@ static int measure_timed(struct bisect *b, size_t i, struct error *e)
 	return told(b, "measure", i, json_pack("{s:f}", "log_ratio", x), true, e);
 }
 
-/* The log-ratios of a pair's rounds from the one of that number on. */
-static int ratios_from(struct bisect *b, const struct bisect_pair *p, size_t from, json_t **list,
-		       struct error *e)
+size_t *bisect_told(struct bisect *b, const struct bisect_pair *p)
+{
+	for (size_t k = 0; k < b->n_told; k++) {
+		const struct bisect_pair *q = &b->told[k].pair;
+		if (q->before == p->before && q->after == p->after && q->proof == p->proof)
+			return &b->told[k].n;
+	}
+	x_grow(b->told, b->n_told, b->cap_told);
+	b->told[b->n_told] = (struct bisect_told){ *p, 0 };
+	return &b->told[b->n_told++].n;
+}
+
+/* Tell the search the rounds of a pair that it does not know yet; *n of them. */
+static int tell_rounds(struct bisect *b, const struct bisect_pair *p, size_t *n, struct error *e)
 {
 	struct verdict_question q = bisect_question(b, p, b->metric);
+	size_t *told_before = bisect_told(b, p), all = 0;
 	double *x = NULL;
-	size_t n = 0;
-	int rc = verdict_ratios(b->o->store, &q, &x, &n, e);
-	*list = json_array();
-	for (size_t k = from; !rc && k < n; k++)
-		json_array_append_new(*list, json_real(x[k]));
+	int rc = verdict_ratios(b->o->store, &q, &x, &all, e);
+	json_t *list = json_array();
+	for (size_t k = *told_before; !rc && k < all; k++)
+		json_array_append_new(list, json_real(x[k]));
 	free(x);
-	return rc;
+	*n = json_array_size(list);
+	json_t *payload = json_pack("{s:s, s:o, s:b}", "other", b->range.commits[p->before].info.id,
+				    "log_ratios", list, "asked", !p->proof);
+	if (rc || !*n) {
+		json_decref(payload);
+		return rc;
+	}
+	*told_before += *n;
+	return told(b, "beside", p->after, payload, true, e);
 }
 
-static int tell_beside(struct bisect *b, const struct bisect_pair *p, json_t *log_ratios,
-		       struct error *e)
+static void say_pair(struct bisect *b, const struct bisect_pair *p, const struct search_action *a,
+		     size_t round)
 {
-	return told(b, "beside", p->after,
-		    json_pack("{s:s, s:O, s:b}", "other", b->range.commits[p->before].info.id,
-			      "log_ratios", log_ratios, "asked", !p->proof),
-		    true, e);
-}
-
-size_t *bisect_beside_told(struct bisect *b, size_t before, size_t after)
-{
-	for (size_t k = 0; k < b->n_besides; k++)
-		if (b->besides[k].before == before && b->besides[k].after == after)
-			return &b->besides[k].told;
-	x_grow(b->besides, b->n_besides, b->cap_besides);
-	b->besides[b->n_besides] = (struct bisect_beside){ before, after, 0 };
-	return &b->besides[b->n_besides++].told;
+	const char *before = b->range.commits[p->before].info.short_id,
+		   *after = b->range.commits[p->after].info.short_id;
+	if (a->expected_cost > 0)
+		bisect_say(b, -1, "are %s and %s level? round %zu; all in about %.0f s", before,
+			   after, round,
+			   2 * a->expected_cost * session_run_s(b->session, b->index));
+	else
+		bisect_say(b, -1, "is there a step from %s to %s? round %zu", before, after, round);
 }
 
 /*
@@ -367,40 +387,32 @@ static int measure_beside(struct bisect *b, const struct search_action *a, doubl
 			  struct error *e)
 {
 	struct bisect_pair p = { .before = a->beside, .after = a->commit };
-	size_t *told_before = bisect_beside_told(b, p.before, p.after), made = 0;
-	json_t *list = NULL;
+	size_t known = *bisect_told(b, &p), made = 0, n = 0;
 	double x;
 	int rc = 0, bad_side = 0;
 	while (!rc && !bad_side && made < a->rounds && (!made || bisect_used(b) < until)) {
-		bisect_say(b, -1, "are %s and %s level? round %zu",
-			   b->range.commits[p.before].info.short_id,
-			   b->range.commits[p.after].info.short_id, *told_before + ++made);
+		say_pair(b, &p, a, known + ++made);
 		rc = bisect_pair_round(b, &p, &x, &bad_side, e);
 	}
 	if (!rc && bad_side)
 		return does_not_run(b, bad_side == 2 ? p.after : p.before, e);
 	if (!rc)
-		rc = ratios_from(b, &p, *told_before, &list, e);
-	size_t n = json_array_size(list);
+		rc = tell_rounds(b, &p, &n, e);
 	if (!rc && !n)
-		rc = no_figure(b, made, e);
-	if (!rc && n) {
-		b->without = 0;
-		*told_before += n;
-		rc = tell_beside(b, &p, list, e);
-	}
-	json_decref(list);
+		return no_figure(b, made, e);
+	b->without = 0;
 	return rc;
 }
 
 int bisect_measure(struct bisect *b, const struct search_action *a, double until, struct error *e)
 {
-	bool fresh = !b->commits[a->commit].tried, ok, other_ok = true;
+	size_t same = b->n_same;
+	bool ok, other_ok = true;
 	int rc = bisect_need_arm(b, a->commit, &ok, e);
 	if (!rc && ok && a->beside != SEARCH_NONE)
 		rc = bisect_need_arm(b, a->beside, &other_ok, e);
-	/* What turns out to load the code of its parents need not be measured: ask again. */
-	if (rc || !ok || !other_ok || (fresh && b->commits[a->commit].same))
+	/* A build that cleared a suspect is news: what was asked for may not be needed any more. */
+	if (rc || !ok || !other_ok || b->n_same > same)
 		return rc;
 	if (b->exact)
 		return measure_exact(b, a->commit, e);
@@ -408,21 +420,19 @@ int bisect_measure(struct bisect *b, const struct search_action *a, double until
 					: measure_beside(b, a, until, e);
 }
 
-int bisect_tell_proof(struct bisect *b, size_t parent, size_t i, struct error *e)
+int bisect_tell_proof(struct bisect *b, size_t parent, size_t i, size_t *n, struct error *e)
 {
 	struct bisect_pair p = { .before = parent, .after = i, .proof = true };
-	json_t *list = NULL;
-	if (b->exact || b->commits[i].proof_arm == BISECT_NONE ||
-	    !session_arm_relinks(b->session, b->commits[i].arm))
+	bool made = b->commits[i].proof_arm != BISECT_NONE &&
+		    b->commits[parent].proof_arm != BISECT_NONE;
+	*n = 0;
+	if (b->exact || !made || !session_arm_relinks(b->session, b->commits[i].arm))
 		return 0;
-	int rc = ratios_from(b, &p, 0, &list, e);
-	if (!rc)
-		rc = tell_beside(b, &p, list, e);
-	json_decref(list);
-	return rc;
+	return tell_rounds(b, &p, n, e);
 }
 
 int bisect_refute(struct bisect *b, size_t i, double error_rate, struct error *e)
 {
+	b->commits[i].refuted = true;
 	return told(b, "refute", i, json_pack("{s:f}", "error_rate", error_rate), true, e);
 }

@@ -27,6 +27,7 @@ struct bisect_commit {
 	struct exact_answer exact; /* counted false: not counted yet */
 	bool exact_tried;
 	char unfit[32]; /* why the search skipped it, "" where it did not; earlier sittings too */
+	bool refuted; /* a proof contradicted it */
 	bool same; /* loads its parents' code: the search was told */
 };
 
@@ -39,9 +40,10 @@ struct bisect_pair {
 	bool proof;
 };
 
-/* Rounds of a pair that the search asked for, and has been told. */
-struct bisect_beside {
-	size_t before, after, told;
+/* How many rounds of a pair the search has been told. */
+struct bisect_told {
+	struct bisect_pair pair;
+	size_t n;
 };
 
 /* What the side-by-side proof of one step said. */
@@ -74,8 +76,9 @@ struct bisect {
 	const char *ends_metric;
 	struct bisect_proof *proofs;
 	size_t n_proofs;
-	struct bisect_beside *besides;
-	size_t n_besides, cap_besides;
+	struct bisect_told *told;
+	size_t n_told, cap_told;
+	size_t n_same; /* commits that the search was told to be the same as their parents */
 	size_t good_again;	     /* the good end a second time: an arm, or BISECT_NONE */
 	size_t builds, measurements; /* by this question, earlier sittings too */
 	size_t without;		     /* rounds one after another that gave no figure */
@@ -117,17 +120,20 @@ int bisect_pair_round(struct bisect *b, const struct bisect_pair *p, double *x, 
  * after which no further round of it begins. */
 int bisect_measure(struct bisect *b, const struct search_action *a, double until, struct error *e);
 
-/* How many rounds of a pair the search has been told. */
-size_t *bisect_beside_told(struct bisect *b, size_t before, size_t after);
+/* How many rounds of a pair the search has been told: valid until the next pair is asked for. */
+size_t *bisect_told(struct bisect *b, const struct bisect_pair *p);
 
-/* Tell the search the rounds that the proof of i beside a parent made; that the proof failed. */
-int bisect_tell_proof(struct bisect *b, size_t parent, size_t i, struct error *e);
+/* Tell the search the rounds that the proof of i beside a parent made, *n that it does not know yet;
+ * that the proof failed. */
+int bisect_tell_proof(struct bisect *b, size_t parent, size_t i, size_t *n, struct error *e);
 int bisect_refute(struct bisect *b, size_t i, double error_rate, struct error *e);
 
 /* ---- bisect_ends.c ---- */
 
 /* By what a case is judged where nobody said. */
 const char *bisect_time_metric(const struct bench_case *c);
+/* Is the metric the bisect's to choose? */
+bool bisect_chooses(const struct bisect *b);
 /* A metric that the record names: BISECT_EXACT, the bisect's own or one of the table. */
 const char *bisect_metric_name(const struct bisect *b, const char *name);
 int bisect_exact_ends(struct bisect *b, bool *differ, struct error *e);

@@ -11,6 +11,9 @@
 
 /* A control that fails may be chance while rounds are few. */
 #define INVALID_AFTER 24
+/* Rounds one after another in which a run went wrong; that gave no figure, as disturbed ones do. */
+#define FAILED_MOST 3
+#define WITHOUT_MOST 30
 /* Share of the time that the proof of one step by time may take. */
 #define PROOF_SHARE 0.2
 /* Chance that a side-by-side verdict is wrong, as told to the search. */
@@ -24,7 +27,7 @@ int bisect_side_by_side(struct bisect *b, const struct bisect_pair *p, const cha
 	if (rc)
 		return rc;
 	struct verdict_question q = bisect_question(b, p, metric);
-	for (size_t failed = 0;;) {
+	for (size_t failed = 0, without = 0;;) {
 		rc = verdict_ask(b->o->store, &q, out, e);
 		if (rc)
 			return rc;
@@ -32,7 +35,8 @@ int bisect_side_by_side(struct bisect *b, const struct bisect_pair *p, const cha
 			    (out->a.verdict == STATS_INVALID && !out->mismatch &&
 			     out->a.log.n < INVALID_AFTER);
 		double used = bisect_used(b) - began;
-		if (!open || used > share_of_time || bisect_out_of_time(b) || failed >= 3)
+		if (!open || used > share_of_time || bisect_out_of_time(b) || failed >= FAILED_MOST ||
+		    without >= WITHOUT_MOST)
 			return verdict_store(b->o->store, &q, out, false, e);
 		bisect_say(b, -1, "%s beside %s: round %zu",
 			   b->range.commits[p->after].info.short_id,
@@ -42,7 +46,8 @@ int bisect_side_by_side(struct bisect *b, const struct bisect_pair *p, const cha
 		rc = bisect_pair_round(b, p, &x, &bad_side, e);
 		if (rc)
 			return rc;
-		failed = isnan(x) ? failed + 1 : 0;
+		failed = bad_side ? failed + 1 : 0;
+		without = isnan(x) ? without + 1 : 0;
 	}
 }
 
@@ -172,11 +177,14 @@ int bisect_prove(struct bisect *b, bool *again, struct error *e)
 			alike = no ? before : alike;
 		}
 		if (!rc && !confirmed && contradicted && (b->exact || !bisect_out_of_time(b))) {
+			size_t n;
+			rc = bisect_tell_proof(b, alike, c, &n, e);
+			/* Named again after that, by nothing new: it is a matter of opinion then. */
+			if (rc || (!n && b->commits[c].refuted))
+				continue;
 			bisect_say(b, -1, "%s is no different from its parent: searching on",
 				   b->range.commits[c].info.short_id);
-			rc = bisect_tell_proof(b, alike, c, e);
-			if (!rc)
-				rc = bisect_refute(b, c, PROOF_ERROR, e);
+			rc = bisect_refute(b, c, PROOF_ERROR, e);
 			*again = true;
 		}
 	}

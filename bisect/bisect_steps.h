@@ -9,7 +9,7 @@
 /*
  * A search as the record keeps it. Step "open" holds the question and what was known before:
  *
- *	{"options": {confidence, delta, exact, noise_sd, noise_dof, fixed_layout, layout_sd,
+ *	{"options": {confidence, delta, exact, noise_sd, noise_dof, level_sd, fixed_layout, layout_sd,
  *build_cost, max_steps, staircase, first_parent}, "built": [id, …], "broken": [id, …], "pairs":
  *[[id, null | other id | number of a reference, log ratio], …]}
  *

@@ -408,7 +408,7 @@ static void check_doubling(struct case_state *k, struct made *list, size_t n)
 }
 
 static int store_made(struct session *s, struct case_state *k, const struct made *list, size_t n, const struct host_change *change,
-		      uint64_t began_unix_ns, struct error *e)
+		      uint64_t began_unix_ns, bool *disturbed, struct error *e)
 {
 	struct buf why = { 0 };
 	struct session_disturbance disturbance = session_round_quiet;
@@ -440,6 +440,7 @@ static int store_made(struct session *s, struct case_state *k, const struct made
 	if (isfinite(change->steal_share))
 		steal_ns = STORE_INT(change->steal_share * change->seconds * 1e9);
 	unsigned flags = session_round_judge(k, &disturbance, steal_ns, &why);
+	*disturbed = flags != 0;
 	struct store_round row = {
 		.session_id = s->id, .case_id = k->id, .number = (int64_t)k->next_round, .sitting = s->sitting, .kind = STORE_TIMED,
 		.started_unix_ns = STORE_INT(began_unix_ns), .disturbed = flags != 0, .disturbed_why = flags ? buf_str(&why) : NULL, .steal_ns = steal_ns,
@@ -467,10 +468,10 @@ static void settle_metric(struct session *s, struct case_state *k, const struct 
 }
 
 static void report_figures(const struct case_state *k, const struct made *list, size_t n, const size_t *arms, size_t n_arms,
-			   struct session_figure *figures)
+			   bool disturbed, struct session_figure *figures)
 {
 	for (size_t a = 0; a < n_arms; a++)
-		figures[a] = (struct session_figure){ .arm = arms[a], .outcome = RUN_NOT_STARTED, .value = NAN };
+		figures[a] = (struct session_figure){ .arm = arms[a], .outcome = RUN_NOT_STARTED, .value = NAN, .disturbed = disturbed };
 	for (size_t i = 0; i < n; i++) {
 		const struct made *m = &list[i];
 		if (m->plan.role != PLAN_SUBJECT)
@@ -540,6 +541,7 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 	struct made *list = x_calloc(n, sizeof(*list));
 	struct host_snapshot before, after;
 	uint64_t began = unix_ns();
+	bool disturbed = false;
 	host_snapshot("", &before);
 	for (size_t i = 0; !rc && i < n; i++) {
 		rc = arm_of(s, &plan[i], arms, &list[i], e);
@@ -552,11 +554,11 @@ int session_round(struct session *s, size_t index, const size_t *arms, size_t n_
 		check_doubling(k, list, n);
 		check_work(list, n);
 		settle_metric(s, k, list, n);
-		rc = store_made(s, k, list, n, &change, began, e);
+		rc = store_made(s, k, list, n, &change, began, &disturbed, e);
 	}
 	if (!rc) {
 		if (figures)
-			report_figures(k, list, n, arms, n_arms, figures);
+			report_figures(k, list, n, arms, n_arms, disturbed, figures);
 		session_record_done(s, k, arms, n_arms);
 	}
 	for (size_t i = 0; i < n; i++)

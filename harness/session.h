@@ -93,6 +93,7 @@ struct session_figure {
 	size_t arm;
 	enum run_outcome outcome;
 	double value; /* of the case's own metric at N operations; NAN: none */
+	bool disturbed; /* the round, by the stated rule: it does not count */
 	char why[200];
 };
 

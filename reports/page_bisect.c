@@ -153,6 +153,12 @@ static void what_came(struct line *l, const struct step *m, bool exact)
 		line_text(l, "%+.2f %%, median of %zu round%s beside ",
 			100 * expm1(bisect_step_log_ratio(j)), n, n == 1 ? "" : "s");
 		line_code(l, "%s", short_id(part_str(j, "other"), id));
+		if (!json_is_true(json_object_get(j, "asked")))
+			line_text(l, ", of the proof");
+	} else if (!strcmp(m->action, "same")) {
+		line_text(l, "loads the very code of its parents");
+	} else if (!strcmp(m->action, "refute")) {
+		line_text(l, "no different from its parent: searching on");
 	} else if (!strcmp(m->action, "build")) {
 		line_text(l, "%s%s", part_str(j, "outcome"),
 			json_is_true(json_object_get(j, "cached")) ? ", kept from before" : "");

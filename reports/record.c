@@ -52,12 +52,22 @@ size_t record_find_arm(const struct record *r, const char *wanted)
 	return r->n_arms;
 }
 
+/* A bisect may run one build under several arms: the good end beside itself, and those of proofs. */
+static bool again(const struct record *r, const struct store_arm_row *a)
+{
+	for (size_t i = 0; i < r->n_arms && !strcmp(r->session->verb, "bisect"); i++)
+		if (r->arms[i].build_id == a->build_id && a->commit_id.known &&
+		    r->arms[i].commit_id == a->commit_id.v)
+			return true;
+	return false;
+}
+
 static void load_arms(struct record *r)
 {
 	r->arms = x_calloc(r->arm_rows.n + 1, sizeof(*r->arms));
 	for (size_t i = 0; i < r->arm_rows.n; i++) {
 		const struct store_arm_row *a = &r->arm_rows.items[i];
-		if (strcmp(a->role, "subject") && strcmp(a->role, "reference"))
+		if ((strcmp(a->role, "subject") && strcmp(a->role, "reference")) || again(r, a))
 			continue;
 		struct record_arm *to = &r->arms[r->n_arms];
 		*to = (struct record_arm){ .id = a->id,

@@ -66,6 +66,8 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 	holds 'r["outcome"] == "culprit"' 'r["culprits"][0]["commit"] == id["c6"]' 'r["rest"] == "no change"' \
 		'{m["commit"] for m in r["measured"]} == {id[c] for c in ("c0", "c1", "c5", "c6", "c9")}' # c5: beside the culprit
 	[ "$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'same'")" = 3 ]
+	run --separate-stderr "$hakperf" bisect replay --json
+	holds 'r["same"]'
 }
 
 @test "exact: merges, and first parents alone" {
@@ -161,6 +163,9 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 			WHERE round_id = round.id AND (arm.role NOT IN ('subject', 'aa', 'control') OR arm.label LIKE '%proof'))),
 		(SELECT count(DISTINCT label) FROM session_arm WHERE label LIKE '%, proof')"
 	[ "$output" = "1|2" ] || { echo "$output"; false; }
+	# A commit stands once on a page, however many arms it had.
+	"$hakperf" report --out pages >/dev/null
+	! grep -l ', proof\|good end again' pages/*.md
 }
 
 @test "one clear line for what cannot be asked" {
