@@ -269,6 +269,21 @@ static bool any_named(struct bisect *b)
 	return named;
 }
 
+static void say_searched(struct bisect *b, const struct search_action *a)
+{
+	const char *id = b->range.commits[a->commit].info.short_id;
+	double left = a->expected_cost - a->cost;
+	/* Counts, and rounds of neighbours, speak for themselves. */
+	if (b->exact || a->beside != SEARCH_NONE)
+		return;
+	if (a->level)
+		bisect_say(b, -1, "searching: %s measured, is the rest level?", id);
+	else if (left >= 1)
+		bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go", id, left);
+	else
+		bisect_say(b, -1, "searching: %s measured", id);
+}
+
 /*
  * Counts are short and always finished; rounds could go on for ever. What is left of the time
  * belongs to the proof, and, unless the whole staircase was asked for, whether the rest of the
@@ -292,13 +307,7 @@ static int search_on(struct bisect *b, struct error *e)
 		if (rc)
 			return rc;
 		level += a.level ? bisect_used(b) - used : 0;
-		if (!b->exact && a.level && a.beside == SEARCH_NONE)
-			bisect_say(b, -1, "searching: %s measured, is the rest level?",
-				   b->range.commits[a.commit].info.short_id);
-		else if (!b->exact && !a.level)
-			bisect_say(b, -1, "searching: %s measured, about %.0f measurements to go",
-				   b->range.commits[a.commit].info.short_id,
-				   a.expected_cost > a.cost ? a.expected_cost - a.cost : 0);
+		say_searched(b, &a);
 	}
 }
 

@@ -371,10 +371,12 @@ static void say_pair(struct bisect *b, const struct bisect_pair *p, const struct
 {
 	const char *before = b->range.commits[p->before].info.short_id,
 		   *after = b->range.commits[p->after].info.short_id;
-	if (a->expected_cost > 0)
-		bisect_say(b, -1, "are %s and %s level? round %zu; all in about %.0f s", before,
-			   after, round,
-			   2 * a->expected_cost * session_run_s(b->session, b->index));
+	double left_s = 2 * a->expected_cost * session_run_s(b->session, b->index);
+	if (left_s >= 1)
+		bisect_say(b, -1, "are %s and %s level? round %zu; all are in about %.0f s", before,
+			   after, round, left_s);
+	else if (a->level)
+		bisect_say(b, -1, "are %s and %s level? round %zu", before, after, round);
 	else
 		bisect_say(b, -1, "is there a step from %s to %s? round %zu", before, after, round);
 }

@@ -231,6 +231,44 @@ static double atom_of(const struct search *s, uint32_t h, struct search_accepted
 	return mass;
 }
 
+static bool in_accepted(const struct search_accepted *t, uint32_t c)
+{
+	for (size_t k = 0; k < t->n_set; k++)
+		if (t->set[k] == c)
+			return true;
+	return false;
+}
+
+/* A step accepted at c, or at a set that holds it, is open again. */
+static void reopen(struct search *s, uint32_t c)
+{
+	for (size_t j = 0; j < s->n_accepted; j++) {
+		struct search_accepted t = s->accepted[j];
+		if (!in_accepted(&t, c))
+			continue;
+		for (size_t k = 0; k < t.n_set; k++)
+			s->prior[t.set[k]] = t.share[k];
+		forget(&t);
+		memmove(&s->accepted[j], &s->accepted[j + 1],
+			(--s->n_accepted - j) * sizeof(s->accepted[0]));
+		break;
+	}
+}
+
+/*
+ * Steps that were accepted while fewer were known took a chance too large for the answer of them all:
+ * they are open again until what is known by now makes them sure enough.
+ */
+static void open_unsure(struct search *s)
+{
+	double sure = 1 - (1 - s->o.confidence) / (double)s->n_accepted;
+	for (size_t j = 0; j < s->n_accepted; j++)
+		if (s->accepted[j].posterior < sure) {
+			reopen(s, s->accepted[j].commit);
+			return;
+		}
+}
+
 /*
  * Bring the posterior up to date, accepting steps on the way where several are looked for. What is
  * accepted, and the noise as it is known, depend on the order of what was told, so each change
@@ -256,6 +294,7 @@ void search_settle(struct search *s)
 		s->n_accepted++;
 		for (size_t j = 0; j < t->n_set; j++)
 			s->prior[t->set[j]] = 0;
+		open_unsure(s);
 		search_classes(s);
 		search_posterior_update(s);
 	}
@@ -487,36 +526,12 @@ struct search_action search_next(struct search *s)
 	return s->action;
 }
 
-static bool in_accepted(const struct search_accepted *t, uint32_t c)
-{
-	for (size_t k = 0; k < t->n_set; k++)
-		if (t->set[k] == c)
-			return true;
-	return false;
-}
-
 static bool accepted_at(const struct search *s, uint32_t c)
 {
 	for (size_t j = 0; j < s->n_accepted; j++)
 		if (in_accepted(&s->accepted[j], c))
 			return true;
 	return false;
-}
-
-/* A step accepted at c, or at a set that holds it, is open again. */
-static void reopen(struct search *s, uint32_t c)
-{
-	for (size_t j = 0; j < s->n_accepted; j++) {
-		struct search_accepted t = s->accepted[j];
-		if (!in_accepted(&t, c))
-			continue;
-		for (size_t k = 0; k < t.n_set; k++)
-			s->prior[t.set[k]] = t.share[k];
-		forget(&t);
-		memmove(&s->accepted[j], &s->accepted[j + 1],
-			(--s->n_accepted - j) * sizeof(s->accepted[0]));
-		break;
-	}
 }
 
 void search_verdict(struct search *s, uint32_t c, bool confirmed, double error_rate)

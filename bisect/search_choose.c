@@ -234,16 +234,13 @@ static void shares_inside(struct look *k, uint32_t commit)
 
 /*
  * A build that turns out on the wrong side is wasted, and at low signal to noise the measurements
- * that make sure are cheap beside those that follow: builds then wait longer. The weights are the
- * flat optimum of simulations at signal to noise 0.5, 1 and 2.
+ * that make sure are cheap beside those that follow: builds then wait longer, by the 1/SNR² that
+ * the length of any test goes by. The weights are the flat optimum of simulations at signal to noise
+ * 0.5, 1 and 2.
  */
 static double patience(const struct search *s)
 {
-	double d = 0, sd = 0;
-	search_ends(s, &d, &sd);
-	/* The square of a noisy difference is too large by its variance. */
-	double snr2 = fmax(0.05, s->scale2 > 0 ? (d * d - sd * sd) / s->scale2 : 0);
-	return 0.6 + fmin(5, 0.25 / (snr2 * snr2));
+	return 0.5 + 0.8 / fmax(0.1, search_snr2(s));
 }
 
 static void consider_new(struct look *k)

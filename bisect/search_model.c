@@ -482,6 +482,24 @@ void search_predict(const struct search *s, const struct search_component *c, ui
 	*var = c->scale2 * (1 / k + lever);
 }
 
+/*
+ * Every commit measured is on one side or the other, so each hypothesis knows its step much better
+ * than the ends alone do. The square of an estimate is too large by its variance.
+ */
+double search_snr2(const struct search *s)
+{
+	double sum = 0, total = 0;
+	for (size_t j = 1; j < s->n_comp; j++) {
+		const struct search_component *c = &s->comp[j];
+		/* The step's column is the last: estimate z / l, variance scale2 / l^2. */
+		size_t k = c->columns - 1;
+		double z = c->z[k], l = c->l[k * (k + 1) / 2 + k];
+		sum += c->p * (z * z / c->scale2 - 1) / (l * l);
+		total += c->p;
+	}
+	return total > 0 ? sum / total : 0;
+}
+
 void search_posterior_update(struct search *s)
 {
 	if (!s->n_obs)

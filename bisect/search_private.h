@@ -154,6 +154,9 @@ void search_posterior_update(struct search *s);
  * of k observations. */
 void search_predict(const struct search *s, const struct search_component *c, uint32_t commit,
 		    bool bit_a, bool bit_b, double k, double *mean, double *var);
+/* Square of the ratio of step to noise by all that was measured; about 0, or below it, where no step
+ * shows. */
+double search_snr2(const struct search *s);
 
 /*
  * search_choose.c: the best action, or kind SEARCH_DONE where nothing tells anything. without_none:
