@@ -89,45 +89,6 @@ double search_rounds_to_level(const struct search *s, const struct search_pair *
 	return fmax(1, s->scale2 / (room * room) - s->scale2 / (p->sd * p->sd));
 }
 
-/* What a walk over pairs keeps: the largest difference that any may have, and of those above a
- * limit the one of the widest interval, and the rounds that they would take. */
-struct widest {
-	double limit, most, rounds;
-	struct search_pair pair; /* sd 0: none yet */
-};
-
-static void look_at(struct widest *w, const struct search *s, uint32_t lo, uint32_t hi)
-{
-	struct search_pair p = pair_of(s, lo, hi);
-	w->most = fmax(w->most, at_most(&p));
-	if (at_most(&p) <= w->limit)
-		return;
-	w->rounds += search_rounds_to_level(s, &p);
-	if (p.sd > w->pair.sd)
-		w->pair = p;
-}
-
-static void segments(const struct search *s, struct widest *w)
-{
-	for (size_t m = 0; m < s->n_slots; m++) {
-		uint32_t lo = s->slot[m].commit, hi = lo;
-		if (!search_plain(&s->slot[m]) || s->build[lo] == SEARCH_BROKEN)
-			continue;
-		for (size_t k = 0; k < s->n_slots; k++) {
-			uint32_t other = s->slot[k].commit;
-			if (!search_plain(&s->slot[k]) || s->build[other] == SEARCH_BROKEN ||
-			    !same_steps(s, lo, other))
-				continue;
-			if (ancestors(s, other) < ancestors(s, lo))
-				lo = other;
-			if (ancestors(s, other) > ancestors(s, hi))
-				hi = other;
-		}
-		if (lo != hi && s->slot[m].commit == lo)
-			look_at(w, s, lo, hi);
-	}
-}
-
 /* Suspects that stand between them. Neighbours that load the same code have none. */
 static size_t suspects_between(const struct search *s, uint32_t lo, uint32_t hi)
 {
@@ -161,6 +122,64 @@ static uint32_t below(const struct search *s, uint32_t hi)
 	return nearest;
 }
 
+/* The same by the neighbours between them, where that is known better. */
+static struct search_pair along(const struct search *s, uint32_t lo, uint32_t hi)
+{
+	struct search_pair direct = pair_of(s, lo, hi), sum = { .first = lo, .last = hi };
+	double var = 0;
+	for (uint32_t at = hi; at != lo;) {
+		uint32_t before = below(s, at);
+		if (before == SEARCH_NONE)
+			return direct;
+		struct search_pair p = pair_of(s, before, at);
+		sum.d += p.d;
+		var += p.sd * p.sd;
+		at = before;
+	}
+	sum.sd = sqrt(var);
+	return sum.sd < direct.sd ? sum : direct;
+}
+
+/* What a walk over pairs keeps: the largest difference that any may have, and of those above a
+ * limit the one of the widest interval, and the rounds that they would take. */
+struct widest {
+	double limit, most, rounds;
+	struct search_pair pair; /* sd 0: none yet */
+};
+
+static void look_at(struct widest *w, const struct search *s, const struct search_pair *p)
+{
+	w->most = fmax(w->most, at_most(p));
+	if (at_most(p) <= w->limit)
+		return;
+	w->rounds += search_rounds_to_level(s, p);
+	if (p->sd > w->pair.sd)
+		w->pair = *p;
+}
+
+static void segments(const struct search *s, struct widest *w)
+{
+	for (size_t m = 0; m < s->n_slots; m++) {
+		uint32_t lo = s->slot[m].commit, hi = lo;
+		if (!search_plain(&s->slot[m]) || s->build[lo] == SEARCH_BROKEN)
+			continue;
+		for (size_t k = 0; k < s->n_slots; k++) {
+			uint32_t other = s->slot[k].commit;
+			if (!search_plain(&s->slot[k]) || s->build[other] == SEARCH_BROKEN ||
+			    !same_steps(s, lo, other))
+				continue;
+			if (ancestors(s, other) < ancestors(s, lo))
+				lo = other;
+			if (ancestors(s, other) > ancestors(s, hi))
+				hi = other;
+		}
+		if (lo == hi || s->slot[m].commit != lo)
+			continue;
+		struct search_pair p = s->o.staircase ? along(s, lo, hi) : pair_of(s, lo, hi);
+		look_at(w, s, &p);
+	}
+}
+
 static void neighbours(const struct search *s, struct widest *w)
 {
 	for (size_t m = 0; m < s->n_slots; m++) {
@@ -168,8 +187,10 @@ static void neighbours(const struct search *s, struct widest *w)
 		if (!search_plain(&s->slot[m]) || s->build[hi] == SEARCH_BROKEN)
 			continue;
 		uint32_t lo = below(s, hi);
-		if (lo != SEARCH_NONE && suspects_between(s, lo, hi))
-			look_at(w, s, lo, hi);
+		if (lo == SEARCH_NONE || !suspects_between(s, lo, hi))
+			continue;
+		struct search_pair p = pair_of(s, lo, hi);
+		look_at(w, s, &p);
 	}
 }
 
@@ -209,8 +230,6 @@ bool search_open_neighbours(const struct search *s, struct search_pair *open, do
 double search_hidden(const struct search *s)
 {
 	struct widest w = { .limit = INFINITY };
-	segments(s, &w);
-	if (s->o.staircase)
-		neighbours(s, &w);
+	(s->o.staircase ? neighbours : segments)(s, &w);
 	return w.most > 0 ? w.most : INFINITY;
 }

@@ -198,8 +198,8 @@ bool search_open_segment(const struct search *s, struct search_pair *open, doubl
 bool search_open_neighbours(const struct search *s, struct search_pair *open, double *rounds);
 /* The suspect and the nearest measured commit before it, where none but the suspect parts them. */
 bool search_alone(const struct search *s, uint32_t suspect, struct search_pair *pair);
-/* The largest difference that such commits may have (upper bound of the 90 % interval): ends of
- * segments, and of a staircase neighbours too. */
+/* The largest difference that such commits may have (upper bound of the 90 % interval): the ends of
+ * segments, or, of a staircase, neighbours. */
 double search_hidden(const struct search *s);
 
 /* Surely smaller than the caller cares for? */

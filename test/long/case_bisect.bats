@@ -52,12 +52,13 @@ ends = r["ends"]["instructions"]
 assert abs(moved - (ends["after"] - ends["before"])) < 0.02 * ends["before"], (moved, ends)'
 }
 
-# The smallest effect of the source that a minute shows on the configuration that is searched, in per cent; 1 at least.
+# The smallest effect of the source that a minute shows on the configuration that is searched, in per cent. Two at least: the minutes
+# that follow may be in another mood than the seconds that are asked.
 a_minute_shows() {
 	"$hakperf" doctor --noise-time 12s --json | python3 -c 'import json, math, sys
 hot = json.load(sys.stdin)["result"]["noise"][0]
 assert hot["workload"] == "hot_path C4", hot
-print(max(1, math.ceil(1000 * hot["source"]["smallest_effect"]) / 10))'
+print(max(2, math.ceil(1000 * hot["source"]["smallest_effect"]) / 10))'
 }
 
 @test "throughput: every step above what a minute shows, the rest is level" {

