@@ -8,6 +8,20 @@ exact=(--metric instructions_exact --max-time 1s --no-account)
 # ask GOOD BAD [OPTION …]: a bisect, its answer as JSON in $output.
 ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 
+# killed_at N ACTION GOOD BAD OPTION…: a bisect that is killed when N steps of that kind are in the record.
+killed_at() {
+	local steps=$1 action=$2 n pid
+	shift 2
+	"$hakperf" bisect "$@" >/dev/null 2>&1 3>&- &
+	pid=$!
+	until n=$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = '$action'" 2>/dev/null) && [ "$n" -ge "$steps" ]; do
+		kill -0 "$pid" || return 1
+		sleep 0.05
+	done
+	kill -KILL "$pid"
+	wait "$pid" || true
+}
+
 @test "exact: one step among odd subjects and commits that leave the subject alone" {
 	toy "$BATS_TEST_TMPDIR/one" --commits 12 --step 6=30 --unrelated 2,3,4,8,9 --odd
 	ask c0 c11 --metric instructions_exact --max-time 1s
@@ -99,15 +113,8 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 
 @test "throughput: a killed bisect goes on where it was, to a culprit that is proved in time" {
 	toy "$BATS_TEST_TMPDIR/killed" --commits 14 --step 9=200
-	local first rounds pid timed=(--metric ops_per_cpu_s --delta 50% --max-time 40s --no-account)
-	"$hakperf" bisect c0 c13 "${timed[@]}" >/dev/null 2>&1 3>&- &
-	pid=$!
-	until first=$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'measure'" 2>/dev/null) && [ "$first" -ge 2 ]; do
-		kill -0 "$pid" || return 1
-		sleep 0.1
-	done
-	kill -KILL "$pid"
-	wait "$pid" || true
+	local rounds timed=(--metric ops_per_cpu_s --delta 50% --max-time 40s --no-account)
+	killed_at 2 measure c0 c13 "${timed[@]}"
 	rounds=$(sqlite3 results.db 'SELECT count(*) FROM round')
 	ask c0 c13 "${timed[@]}"
 	[ "$status" = 0 ]
@@ -137,15 +144,8 @@ ask() { run --separate-stderr "$hakperf" bisect "$@" --json; }
 
 @test "throughput: neighbours of a staircase run beside each other; a killed one loses no round" {
 	toy "$BATS_TEST_TMPDIR/level" --commits 6 --step 3=200
-	local pid told timed=(--metric ops_per_cpu_s --delta 20% --max-time 40s --no-account --all)
-	"$hakperf" bisect c0 c5 "${timed[@]}" >/dev/null 2>&1 3>&- &
-	pid=$!
-	until told=$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'beside'" 2>/dev/null) && [ "$told" -ge 1 ]; do
-		kill -0 "$pid" || return 1
-		sleep 0.05
-	done
-	kill -KILL "$pid"
-	wait "$pid" || true
+	local timed=(--metric ops_per_cpu_s --delta 20% --max-time 40s --no-account --all)
+	killed_at 1 beside c0 c5 "${timed[@]}"
 	ask c0 c5 "${timed[@]}"
 	[ "$status" = 0 ]
 	holds '[c["commit"] for c in r["culprits"]] == [id["c3"]]' 'r["culprits"][0]["proved"]' 'r["rest"] == "no change"' \
