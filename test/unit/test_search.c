@@ -476,11 +476,11 @@ static void steps_below_delta_are_not_listed(void **state)
 static void a_fixed_layout_ends(void **state)
 {
 	(void)state;
-	for (int trial = 0; trial < 8; trial++) {
+	for (int trial = 0; trial < 4; trial++) {
 		struct search_options o = search_defaults();
 		struct search_result r;
-		line(&world, 33);
-		steps(&world, "20+0.2");
+		line(&world, 17);
+		steps(&world, "9+0.2");
 		world.sd = o.noise_sd = 0.02;
 		o.layout = SEARCH_LAYOUT_FIXED;
 		o.layout_sd = 0.01;
@@ -489,7 +489,7 @@ static void a_fixed_layout_ends(void **state)
 			world.offset[i] = gsl_ran_gaussian_ziggurat(world.rng, o.layout_sd);
 		struct search *s = opened(&world, &o, false);
 		run(&world, s, false, &r);
-		if (r.measurements > 8000 || !r.n_steps || !in_set(&r.steps[0], 20))
+		if (r.measurements > 4000 || !r.n_steps || !in_set(&r.steps[0], 9))
 			fail_msg("trial %d: %zu measurements, '%s' %s", trial, r.measurements,
 				 listed(&r), r.why);
 		search_result_release(&r);
@@ -593,54 +593,59 @@ static void equal_code_is_cleared(void **state)
 	}
 }
 
+/* What a search was told, to tell it again. */
+static struct {
+	uint32_t commit, beside;
+	double y; /* NAN: broken */
+} fed[2000];
+
+static void feed(struct search *s, size_t first, size_t n)
+{
+	for (size_t k = first; k < n; k++)
+		if (isnan(fed[k].y))
+			search_set_build(s, fed[k].commit, SEARCH_BROKEN);
+		else
+			search_observe_rounds(s, fed[k].commit, fed[k].beside, &fed[k].y, 1);
+}
+
 /* What is fed again, in its order, gives the same next question and the same answer. */
 static void a_search_is_taken_up_again(void **state)
 {
 	(void)state;
-	static struct {
-		uint32_t commit;
-		double y;
-	} fed[2000];
-	size_t n = 0;
+	size_t n = 0, beside = 0;
 	struct search_options o = search_defaults();
 	struct search_result r, again;
 	line(&world, 129);
-	steps(&world, "77+0.03");
+	steps(&world, "40+0.1 77+0.03");
 	world.sd = 0.02;
 	for (size_t i = 60; i < 64; i++)
 		world.broken[i] = true;
 	struct search *s = opened(&world, &o, false);
 	struct search_action a;
 	for (; (a = search_next(s)).kind == SEARCH_MEASURE && n < LENGTH(fed); n++) {
+		/* Fewer rounds than were asked for will do. */
 		fed[n].commit = a.commit;
+		fed[n].beside = a.beside;
+		beside += a.beside != SEARCH_NONE;
 		fed[n].y = world.broken[a.commit]
 				   ? NAN
-				   : world.level[a.commit] +
+				   : shows(&world, a.commit) - shows(&world, a.beside) +
 					     gsl_ran_gaussian_ziggurat(world.rng, 0.02);
 		if (n % 7 == 0) {
 			struct search *t = opened(&world, &o, false);
-			for (size_t k = 0; k < n; k++)
-				if (isnan(fed[k].y))
-					search_set_build(t, fed[k].commit, SEARCH_BROKEN);
-				else
-					search_observe(t, fed[k].commit, fed[k].y);
-			assert_int_equal(search_next(t).commit, a.commit);
+			feed(t, 0, n);
+			struct search_action b = search_next(t);
+			assert_true(b.commit == a.commit && b.beside == a.beside && b.rounds == a.rounds);
 			search_close(t);
 		}
-		if (isnan(fed[n].y))
-			search_set_build(s, a.commit, SEARCH_BROKEN);
-		else
-			search_observe(s, a.commit, fed[n].y);
+		feed(s, n, n + 1);
 	}
 	search_get_result(s, &r);
-	if (r.n_steps != 1 || r.steps[0].commit != 77)
-		fail_msg("found '%s' after %zu measurements", listed(&r), n);
+	if (r.n_steps != 2 || r.steps[0].commit != 40 || r.steps[1].commit != 77 || !beside ||
+	    n == LENGTH(fed))
+		fail_msg("found '%s' after %zu measurements, %zu of neighbours", listed(&r), n, beside);
 	struct search *t = opened(&world, &o, false);
-	for (size_t k = 0; k < n; k++)
-		if (isnan(fed[k].y))
-			search_set_build(t, fed[k].commit, SEARCH_BROKEN);
-		else
-			search_observe(t, fed[k].commit, fed[k].y);
+	feed(t, 0, n);
 	search_get_result(t, &again);
 	assert_memory_equal(&r.steps[0].posterior, &again.steps[0].posterior, sizeof(double));
 	assert_int_equal(r.measurements, again.measurements);
