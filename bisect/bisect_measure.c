@@ -263,10 +263,14 @@ int bisect_pair_round(struct bisect *b, const struct bisect_pair *p, double *x, 
 		*bad_side = 1;
 	else if (f[1].outcome != RUN_OK)
 		*bad_side = 2;
-	if (*bad_side)
-		bisect_say(b, -1, "%s: %s",
-			   b->range.commits[*bad_side == 1 ? p->before : p->after].info.short_id,
-			   f[*bad_side - 1].why);
+	if (!*bad_side) {
+		b->commits[p->before].failed = b->commits[p->after].failed = 0;
+		return rc;
+	}
+	size_t bad = *bad_side == 1 ? p->before : p->after;
+	b->commits[bad].failed++;
+	snprintf(b->failed_why, sizeof(b->failed_why), "%s", f[*bad_side - 1].why);
+	bisect_say(b, -1, "%s: %s", b->range.commits[bad].info.short_id, b->failed_why);
 	return rc;
 }
 
@@ -299,14 +303,6 @@ static int measure_exact(struct bisect *b, size_t i, struct error *e)
 		    true, e);
 }
 
-static int does_not_run(struct bisect *b, size_t i, struct error *e)
-{
-	if (i)
-		return unfit(b, i, BISECT_NOT_RUNNING, "", e);
-	return error_set(e, -EIO, "the good end %s does not run any more",
-			 b->range.commits[0].info.short_id);
-}
-
 /* Rounds without a figure, as those that were disturbed, are made again; not for ever. */
 static int no_figure(struct bisect *b, size_t rounds, struct error *e)
 {
@@ -314,6 +310,18 @@ static int no_figure(struct bisect *b, size_t rounds, struct error *e)
 	return b->without < 30 ? 0
 			       : error_set(e, -EIO, "%zu rounds gave no figure of %s", b->without,
 					   b->metric);
+}
+
+/* A run of that commit went wrong. Once may be an accident of the machine; twice in a row is the
+ * commit. */
+static int went_wrong(struct bisect *b, size_t i, struct error *e)
+{
+	if (b->commits[i].failed < 2)
+		return no_figure(b, 1, e);
+	if (i)
+		return unfit(b, i, BISECT_NOT_RUNNING, b->failed_why, e);
+	return error_set(e, -EIO, "the good end %s does not run any more: %s",
+			 b->range.commits[0].info.short_id, b->failed_why);
 }
 
 static int measure_timed(struct bisect *b, size_t i, struct error *e)
@@ -325,7 +333,7 @@ static int measure_timed(struct bisect *b, size_t i, struct error *e)
 	if (rc)
 		return rc;
 	if (bad_side)
-		return does_not_run(b, bad_side == 2 ? i : 0, e);
+		return went_wrong(b, bad_side == 2 ? i : 0, e);
 	if (isnan(x))
 		return no_figure(b, 1, e);
 	b->without = 0;
@@ -397,7 +405,7 @@ static int measure_beside(struct bisect *b, const struct search_action *a, doubl
 		rc = bisect_pair_round(b, &p, &x, &bad_side, e);
 	}
 	if (!rc && bad_side)
-		return does_not_run(b, bad_side == 2 ? p.after : p.before, e);
+		return went_wrong(b, bad_side == 2 ? p.after : p.before, e);
 	if (!rc)
 		rc = tell_rounds(b, &p, &n, e);
 	if (!rc && !n)

@@ -26,6 +26,7 @@ struct bisect_commit {
 	int64_t commit_id, build_id;
 	struct exact_answer exact; /* counted false: not counted yet */
 	bool exact_tried;
+	unsigned failed; /* rounds one after another in which its run went wrong */
 	char unfit[32]; /* why the search skipped it, "" where it did not; earlier sittings too */
 	bool refuted; /* a proof contradicted it */
 	bool same; /* loads its parents' code: the search was told */
@@ -81,6 +82,7 @@ struct bisect {
 	size_t n_same; /* commits that the search was told to be the same as their parents */
 	size_t good_again;	     /* the good end a second time: an arm, or BISECT_NONE */
 	size_t builds, measurements; /* by this question, earlier sittings too */
+	char failed_why[200];	     /* of the last run that went wrong */
 	size_t without;		     /* rounds one after another that gave no figure */
 	json_t *warnings;
 };

@@ -168,6 +168,28 @@ killed_at() {
 	! grep -l ', proof\|good end again' pages/*.md
 }
 
+@test "throughput: one run that goes wrong is made again, and no commit is blamed for it" {
+	toy "$BATS_TEST_TMPDIR/flaky" --commits 4 --step 2=200
+	local i once=$BATS_TEST_TMPDIR/once timed=(--metric ops_per_cpu_s --delta 20% --max-time 40s --no-account --all)
+	# Every commit of it crashes at its start where there is a file of that name, which is gone then.
+	git checkout -q -b flaky c0
+	printf '#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void start(void) { if (!unlink("%s")) abort(); }\n' \
+		"$once" >>toy/toy.c
+	git -c user.name=A -c user.email=a@example.invalid commit -qam flaky
+	git -c user.name=A -c user.email=a@example.invalid cherry-pick c0..c3 >/dev/null
+	(
+		exec 3>&-
+		until [ "$(sqlite3 results.db "SELECT count(*) FROM bisect_step WHERE action = 'open'" 2>/dev/null)" = 1 ]; do sleep 0.02; done
+		: >"$once"
+	) &
+	ask flaky~3 flaky "${timed[@]}"
+	wait
+	[ "$status" = 0 ] || { echo "$stderr"; false; }
+	[ ! -e "$once" ]
+	holds '[c["subject"] for c in r["culprits"]] == ["commit 2: tune"]' 'r["broken"] == []'
+	[ "$(sqlite3 results.db "SELECT count(*) FROM run WHERE outcome = 'crashed'")" = 1 ]
+}
+
 @test "one clear line for what cannot be asked" {
 	toy "$BATS_TEST_TMPDIR/wrong" --commits 5 --fail 4
 	run "$hakperf" bisect c0
