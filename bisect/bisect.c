@@ -105,8 +105,8 @@ static char *request_json(const struct bisect *b)
 			      bench_case_name(o->c, name, sizeof(name)), "variant",
 			      o->variant ? o->variant : o->subject->config->variants[0].name,
 			      "metric", b->metric, "confidence", o->confidence, "delta", o->delta,
-			      "first_parent", o->first_parent, "all", o->all, "auto", bisect_chooses(b), "improvement",
-			      o->improvement, "parameters", params);
+			      "first_parent", o->first_parent, "all", o->all, "auto",
+			      bisect_chooses(b), "improvement", o->improvement, "parameters", params);
 	if (o->again)
 		json_object_set_new(j, "asked", json_integer((json_int_t)clock_mono_ns()));
 	char *text = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT);

@@ -482,11 +482,10 @@ static struct search_action decide(struct search *s)
 		return stop_short(
 			s,
 			"the cost limit is reached: allow more, or measure where noise is lower");
-	if (s->o.staircase && doubtful(s))
+	bool no_further = s->n_accepted && none >= s->o.confidence;
+	if (s->o.staircase && (no_further || doubtful(s)))
 		return look_inside(s);
-	if (s->n_accepted && none >= s->o.confidence && s->o.staircase)
-		return look_inside(s);
-	if (s->n_accepted && none >= s->o.confidence)
+	if (no_further)
 		return search_open_segment(s, &open, &rounds) ? are_level(s, &open, rounds)
 							      : all_steps_found(s);
 	/* Of a staircase level ends say nothing. */
